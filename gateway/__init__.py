@@ -1,0 +1,1 @@
+"""Faurya Gateway: proves and keeps payment webhooks, and records confirmed money in Faurya exactly once."""
