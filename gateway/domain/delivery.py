@@ -120,11 +120,22 @@ class Earlier:
     verdict: AttemptVerdict | None
 
 
+class HoldReason(StrEnum):
+    """Why the deliveries of a site are paused."""
+
+    BAD_KEY = "bad_key"  # 401, 403
+    QUOTA = "quota"  # 429
+    NOT_IMPLEMENTED = "not_implemented"  # 501
+    REDIRECTED = "redirected"  # 3xx: the address in the configuration is not the API's
+    VISITORS_NOT_FOUND = "visitors_not_found"  # many 404 in a row: probably another site's key
+    OPERATOR = "operator"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """Pause the whole site: why, and how long the other side asked for (None: our own schedule)."""
 
-    reason: str
+    reason: HoldReason
     retry_after: timedelta | None = None
 
 

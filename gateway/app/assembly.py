@@ -1,0 +1,143 @@
+"""A running gateway: every part made here, handed to those that need it, and closed in the opposite order."""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+from aiohttp import web
+
+from gateway.app.database import opened_database
+from gateway.app.source import Source
+from gateway.config import Config, ConfigError, PluginUnknown, restart_needed, secret_values
+from gateway.domain.delivery import Answer, OutgoingRequest
+from gateway.flows.context import Context
+from gateway.flows.deliver import Deliverer
+from gateway.flows.receive import Receiver
+from gateway.outbound import client_session, post
+from gateway.plugins import Live, open_all
+from gateway.sdk import Runtime
+from gateway.store.pool import Database
+from gateway.telemetry import Metrics, Redaction, log
+from gateway.web.bodies import BytesInFlight
+from gateway.web.gateway import Gateway
+from gateway.web.limiter import CheckoutLimiter
+from gateway.web.routes import application, metrics_application
+from gateway.worker import LOOK_SECONDS, Worker
+
+BEAT = timedelta(seconds=30 * LOOK_SECONDS)
+"""A worker that has not gone round for this long is stuck."""
+
+
+def utc_now() -> datetime:
+    """Return the present moment, aware."""
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Running:
+    """A gateway at work. `reload` takes a changed configuration into use without dropping anything."""
+
+    source: Source
+    runtime: Runtime
+    redaction: Redaction
+    live: Live
+    context: Context = field(init=False)
+    worker: Worker | None = None
+    application: web.Application = field(init=False)
+    metrics_application: web.Application = field(init=False)
+
+    async def reload(self) -> bool:
+        """Read the configuration again. A bad one is reported and the old one stays; return whether it was taken."""
+        try:
+            config = await asyncio.to_thread(self.source.load)
+            live = open_all(config, self.source.registry, self.runtime)
+        except (ConfigError, PluginUnknown) as error:
+            log().error(
+                "config.rejected", mistakes=str(error).splitlines(), hint="the old configuration stays in force"
+            )
+            return False
+        old, self.live = self.live, live
+        self.redaction.secrets |= secret_values(config)
+        log().info(
+            "config.reloaded", sites=sorted(config.sites), needs_restart=list(restart_needed(old.config, config))
+        )
+        if self.worker is not None:
+            await self.worker.probe_now()
+            self.worker.wake()
+        return True
+
+    def worker_beats(self) -> bool:
+        """Say whether the worker of this process goes round; True where it runs none."""
+        if self.worker is None:
+            return True
+        return self.worker.beat is not None and self.context.now() - self.worker.beat < BEAT
+
+
+@asynccontextmanager
+async def running(
+    source: Source,
+    config: Config,
+    *,
+    with_worker: bool,
+    now: Callable[[], datetime] = utc_now,
+    redaction: Redaction | None = None,
+) -> AsyncIterator[Running]:
+    """
+    Yield a gateway made of `config`, its database open, its worker going round; finish what is in hand at the end.
+
+    Raises `PluginUnknown` and the errors of `opened_database`.
+    """
+    redaction = redaction or Redaction()
+    redaction.secrets |= secret_values(config)
+    async with client_session() as session:
+        runtime = Runtime(http=session, now=now)
+        live = open_all(config, source.registry, runtime)
+        gateway = Running(source=source, runtime=runtime, redaction=redaction, live=live)
+        async with opened_database(config) as database:
+            receiver = _wire(gateway, database, session, with_worker=with_worker)
+            task = asyncio.create_task(gateway.worker.run(), name="worker") if gateway.worker else None
+            try:
+                yield gateway
+            finally:
+                await receiver.close()
+                if gateway.worker and task:
+                    gateway.worker.stop()
+                    await task
+
+
+def _wire(gateway: Running, database: Database, session: aiohttp.ClientSession, *, with_worker: bool) -> Receiver:
+    def wake() -> None:
+        if gateway.worker is not None:
+            gateway.worker.wake()
+
+    async def send(request: OutgoingRequest) -> Answer:
+        return await post(session, request, gateway.context.now)
+
+    gateway.context = Context(
+        database=database,
+        now=gateway.runtime.now,
+        entropy=os.urandom,
+        draw=random.SystemRandom().random,
+        wake=wake,
+        metrics=Metrics(),
+        redaction=gateway.redaction,
+    )
+    if with_worker:
+        gateway.worker = Worker(gateway.context, lambda: gateway.live, Deliverer(gateway.context, send))
+    receiver = Receiver(gateway.context)
+    shared = Gateway(
+        context=gateway.context,
+        live=lambda: gateway.live,
+        receiver=receiver,
+        in_flight=BytesInFlight(4 * gateway.live.config.server.max_body_bytes),
+        limiter=CheckoutLimiter(),
+        worker_beats=gateway.worker_beats,
+    )
+    gateway.application = application(shared, with_metrics=gateway.live.config.server.metrics_port is None)
+    gateway.metrics_application = metrics_application(shared)
+    return receiver

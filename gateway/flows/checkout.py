@@ -1,0 +1,296 @@
+"""
+A checkout: remember it, ask the provider, note its id, answer with the URL.
+
+It is written down before the provider is asked. A crash in between leaves an order id that the provider's webhook
+brings back; nothing of the sale is lost.
+"""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from gateway.config import Plan, Site
+from gateway.domain.attribution import MAX_ATTRIBUTION, Attribution
+from gateway.domain.errors import ProviderError, Rejected, Unavailable, Unsupported
+from gateway.domain.ids import uuid7
+from gateway.domain.messages import Checkout, CheckoutRequest, MetadataLimits
+from gateway.domain.money import Money
+from gateway.domain.text import is_storable, printable
+from gateway.flows.book import webhook_url
+from gateway.flows.context import Context
+from gateway.plugins import Live, Opened, PluginFault, create_checkout
+from gateway.store import checkouts
+from gateway.store.errors import StoreError
+from gateway.telemetry import log
+
+LEASE_SLACK = timedelta(seconds=5)
+"""Beyond the plugin's deadline, before another request with the same key may take the checkout over."""
+
+
+class CheckoutError(Exception):
+    """The checkout cannot be created."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or self.__doc__)
+
+
+class InvalidCheckout(CheckoutError):
+    """A field of the request is not right."""
+
+    def __init__(self, field_name: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field_name
+
+
+class UnknownPlan(CheckoutError):
+    """The site lists no such plan."""
+
+
+class KeyReused(CheckoutError):
+    """This Idempotency-Key was used with another request; use a new key for a new checkout."""
+
+
+class KeyInProgress(CheckoutError):
+    """A request with this Idempotency-Key is under way; ask again in a moment."""
+
+
+class ProviderRefused(CheckoutError):
+    """The payment provider refused to create the checkout."""
+
+    def __init__(self, message: str, code: str | None, request_id: str | None) -> None:
+        super().__init__(message)
+        self.code, self.request_id = code, request_id
+
+
+class ProviderAway(CheckoutError):
+    """The payment provider cannot be reached now; ask again in a moment."""
+
+    def __init__(self, message: str | None = None, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a caller asks for. `ids` are the attribution values as sent, of whatever type."""
+
+    plan: str | None
+    price_id: str | None
+    quantity: int | None
+    ids: tuple[Any, Any, Any]
+    customer_email: str | None = field(repr=False)
+    customer_ip: str | None = field(repr=False)
+    idempotency_key: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The answer for the caller."""
+
+    url: str
+    order_id: str
+    checkout_id: str | None
+
+
+async def create(context: Context, live: Live, site: Site, order: Order) -> Created:
+    """Create a checkout, or return the one that the `Idempotency-Key` already names. Raises `CheckoutError`."""
+    plan = chosen_plan(site, order)
+    quantity = chosen_quantity(plan, order.quantity)
+    opened = live.connections.get((site.name, plan.provider))
+    if opened is None:
+        raise ProviderAway(f"the plugin of the connection {plan.provider!r} is not loaded; see the gateway's log")
+    attribution, dropped = kept_ids(order.ids)
+    new = _new(context, live, site, plan, order, attribution, dropped)
+    async with context.database.transaction() as connection:
+        before = await checkouts.remember(connection, new)
+        if before is not None:
+            answer = _repeated(before, new.request_hash)
+            if answer is not None:
+                return answer
+            new = replace(new, order_id=before.order_id)
+            until = new.lease_until
+            if not await checkouts.take_over(
+                connection, site.name, new.order_id, now=new.created_at, lease=new.lease, lease_until=until
+            ):
+                raise KeyInProgress
+    return await _ask_provider(context, live, site, opened, plan, quantity, order, new)
+
+
+def chosen_plan(site: Site, order: Order) -> Plan:
+    """Return the plan that is named, or the only single-item plan with the price."""
+    if order.plan is not None:
+        if order.plan not in site.plans:
+            raise UnknownPlan(f"the site lists no plan named {printable(order.plan, 64)!r}")
+        return site.plans[order.plan]
+    if order.price_id is None:
+        raise InvalidCheckout("plan", "name a plan of the site")
+    found = [plan for plan in site.plans.values() if len(plan.items) == 1 and plan.items[0].price_id == order.price_id]
+    if len(found) != 1:
+        raise UnknownPlan(f"{len(found)} plans of the site have exactly this price; name the plan instead")
+    return found[0]
+
+
+def chosen_quantity(plan: Plan, asked: int | None) -> int:
+    """Return how many of the plan are ordered: the caller may choose only where the plan says so."""
+    if plan.quantity is None:
+        if asked not in (None, 1):
+            raise InvalidCheckout("quantity", "this plan is sold as it is; leave the quantity out")
+        return 1
+    if asked is None:
+        return plan.quantity.min
+    if not plan.quantity.min <= asked <= plan.quantity.max:
+        raise InvalidCheckout("quantity", f"must be from {plan.quantity.min} to {plan.quantity.max}")
+    return asked
+
+
+def kept_ids(ids: tuple[Any, Any, Any]) -> tuple[Attribution, tuple[str, ...]]:
+    """Return the attribution of what a browser sent, and the names of values that were dropped: a sale matters more."""
+    names = ("faVisitorId", "faSessionId", "faAttributionToken")
+    good = [
+        value if isinstance(value, str) and len(value) <= MAX_ATTRIBUTION and is_storable(value) else None
+        for value in ids
+    ]
+    dropped = tuple(
+        name for name, sent, kept in zip(names, ids, good, strict=True) if sent is not None and kept is None
+    )
+    return Attribution(visitor_id=good[0], session_id=good[1], token=good[2]), dropped
+
+
+def fitting(attribution: Attribution, limits: MetadataLimits) -> Attribution:
+    """Return the ids that fit into the provider's metadata beside the reference; the visitor's comes first."""
+    room = limits.keys - 1
+    kept: dict[str, str] = {}
+    for name in ("visitor_id", "session_id", "token"):
+        value = getattr(attribution, name)
+        if value is not None and len(value) <= limits.value_chars and len(kept) < room:
+            kept[name] = value
+    return Attribution(**kept)
+
+
+def _new(
+    context: Context,
+    live: Live,
+    site: Site,
+    plan: Plan,
+    order: Order,
+    attribution: Attribution,
+    dropped: tuple[str, ...],
+) -> checkouts.NewCheckout:
+    now = context.now()
+    return checkouts.NewCheckout(
+        site=site.name,
+        order_id=str(uuid7(now, context.entropy(10))),
+        connection=plan.provider,
+        plan=plan.name,
+        quantity=order.quantity,
+        attribution=attribution,
+        dropped=dropped,
+        idempotency_key=order.idempotency_key,
+        request_hash=_hash(plan, order, attribution),
+        lease=UUID(bytes=context.entropy(16)),
+        lease_until=now + live.config.plugins.deadline + LEASE_SLACK,
+        created_at=now,
+    )
+
+
+def _hash(plan: Plan, order: Order, attribution: Attribution) -> bytes:
+    who = (attribution.visitor_id, attribution.session_id, attribution.token)
+    return hashlib.sha256(orjson.dumps([plan.name, order.quantity, who, order.customer_email])).digest()
+
+
+def _repeated(before: checkouts.Remembered, request_hash: bytes) -> Created | None:
+    """Return the earlier answer to the same request; None where it may be tried again."""
+    if before.request_hash != request_hash:
+        raise KeyReused
+    if before.state == "created" and before.url is not None:
+        return Created(before.url, before.order_id, before.checkout_id)
+    return None
+
+
+async def _ask_provider(
+    context: Context,
+    live: Live,
+    site: Site,
+    opened: Opened,
+    plan: Plan,
+    quantity: int,
+    order: Order,
+    new: checkouts.NewCheckout,
+) -> Created:
+    request = CheckoutRequest(
+        reference=new.order_id,
+        idempotency_key=new.order_id,
+        items=tuple((item.price_id, item.quantity * quantity) for item in plan.items),
+        amount=Money(plan.amount.minor * quantity, plan.amount.currency) if plan.amount else None,
+        success_url=site.success_url,
+        cancel_url=site.cancel_url,
+        webhook_url=webhook_url(live.config, site.name, opened.name),
+        attribution=fitting(new.attribution, opened.plugin.metadata_limits),
+        customer_email=order.customer_email,
+        customer_ip=order.customer_ip,
+        options=plan.options,
+    )
+    try:
+        checkout = await create_checkout(opened, request, live.config.plugins.deadline)
+    except (ProviderError, PluginFault) as error:
+        await _note_failure(context, opened, new, error)
+        raise _for_caller(error, context, opened) from error
+    await _note_success(context, new, checkout)
+    context.metrics.checkouts.labels(site.name, "created").inc()
+    log().info(
+        "checkout.created",
+        site=site.name,
+        connection=opened.name,
+        plan=plan.name,
+        order_id=new.order_id,
+        checkout_id=checkout.checkout_id,
+        attributed=bool(new.attribution.visitor_id),
+        dropped=list(new.dropped) or None,
+    )
+    return Created(checkout.url, new.order_id, checkout.checkout_id)
+
+
+def _for_caller(error: Exception, context: Context, opened: Opened) -> CheckoutError:
+    text = context.redaction.clean(str(error))
+    match error:
+        case Rejected():
+            return ProviderRefused(text, error.code, error.request_id)
+        case Unavailable():
+            return ProviderAway(text, error.retry_after)
+        case Unsupported():
+            return ProviderRefused(f"{opened.connection.plugin} cannot create checkouts: {text}", "unsupported", None)
+        case _:
+            return ProviderRefused("the provider's answer could not be used; see the gateway's log", None, None)
+
+
+async def _note_failure(context: Context, opened: Opened, new: checkouts.NewCheckout, error: Exception) -> None:
+    outcome = "unavailable" if isinstance(error, Unavailable) else "rejected"
+    context.metrics.checkouts.labels(new.site, outcome).inc()
+    problem = printable(context.redaction.clean(str(error)), 500)
+    log().warning("checkout.failed", site=new.site, connection=opened.name, order_id=new.order_id, error=problem)
+    try:
+        async with context.database.transaction() as connection:
+            await checkouts.failed(connection, new.site, new.order_id, lease=new.lease, problem=problem)
+    except (StoreError, TimeoutError) as away:
+        log().error("checkout.not_noted", site=new.site, order_id=new.order_id, error=str(away))
+
+
+async def _note_success(context: Context, new: checkouts.NewCheckout, checkout: Checkout) -> None:
+    """Note the provider's id. If the database just went away the buyer still gets the URL: the sale comes first."""
+    try:
+        async with context.database.transaction() as connection:
+            await checkouts.created(
+                connection,
+                new.site,
+                new.order_id,
+                lease=new.lease,
+                url=checkout.url,
+                checkout_id=checkout.checkout_id,
+                expires_at=checkout.expires_at,
+            )
+    except (StoreError, TimeoutError) as away:
+        log().error("checkout.not_noted", site=new.site, order_id=new.order_id, error=str(away))

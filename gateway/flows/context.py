@@ -1,0 +1,26 @@
+"""What every story needs from outside: the database, the clock, chance, logs and metrics."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from gateway.store.pool import Database
+from gateway.telemetry import Metrics, Redaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """
+    Handed to every flow by the composition root.
+
+    `now` is aware UTC, `entropy(n)` gives n random bytes, `draw` a number in [0, 1). `wake` tells the worker of this
+    process that there is something to do.
+    """
+
+    database: Database
+    now: Callable[[], datetime]
+    entropy: Callable[[int], bytes]
+    draw: Callable[[], float]
+    wake: Callable[[], None]
+    metrics: Metrics
+    redaction: Redaction = field(default_factory=Redaction)

@@ -1,0 +1,159 @@
+"""A webhook arrives: prove it, keep it, answer. Nothing slow happens here; reading it comes later."""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from gateway.domain.ids import event_key, uuid7
+from gateway.domain.messages import Accepted, Answered, Refused, Reply, WebhookRequest
+from gateway.domain.text import is_storable, printable
+from gateway.flows.context import Context
+from gateway.flows.doctor import SignatureDoctor
+from gateway.plugins import Live, Opened, PluginFault, verify
+from gateway.store import inbox, refusals
+from gateway.store.batches import GroupCommit
+from gateway.store.errors import StoreError, StoreUnavailable
+from gateway.telemetry import log
+
+KEEP_SECONDS = 1.8
+"""Paddle waits 5 seconds for an answer, others less; a webhook that is not kept by now is answered 503 instead."""
+
+NOTES_PENDING = 1000
+"""Refusals waiting to be counted; beyond that (the database is away, somebody floods us) they only reach the log."""
+
+MAX_DETAIL = 300
+MAX_EVENT_TYPE = 200
+
+
+class NotKept(Exception):
+    """The webhook could not be kept now; the provider sends it again."""
+
+
+class Receiver:
+    """Receives the webhooks of all sites."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._keeper: GroupCommit[inbox.Webhook, inbox.Kept] = GroupCommit(self._keep_batch)
+        self._notes: GroupCommit[refusals.Refusal, None] = GroupCommit(self._note_batch)
+        self._doctor = SignatureDoctor(context)
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def receive(self, opened: Opened, live: Live, request: WebhookRequest, query: str) -> Reply | Refused:
+        """
+        Return the answer for the provider: its reply once the webhook is kept durably, or why it is refused.
+
+        Raises `NotKept` where neither is possible now. `query` is the request's query as received.
+        """
+        try:
+            verdict = verify(opened, request)
+        except PluginFault as fault:
+            self._context.metrics.plugin_failures.labels(opened.connection.plugin, "verify").inc()
+            log().error("webhook.not_kept", site=opened.site, connection=opened.name, error=str(fault))
+            raise NotKept(str(fault)) from fault
+        match verdict:
+            case Answered():
+                log().info("webhook.answered", site=opened.site, connection=opened.name)
+                return verdict.reply
+            case Refused():
+                self._refuse(opened, live, request, verdict)
+                return verdict
+            case Accepted():
+                await self._keep(opened, request, verdict, query)
+                return verdict.reply
+
+    async def _keep(self, opened: Opened, request: WebhookRequest, accepted: Accepted, query: str) -> None:
+        webhook = self._webhook(opened, request, accepted, query)
+        fields = {"event_id": webhook.event_id, "event_type": webhook.event_type, "bytes": len(webhook.body)}
+        place = {"site": opened.site, "connection": opened.name}
+        try:
+            async with asyncio.timeout(KEEP_SECONDS):
+                kept = await self._keeper.submit(webhook)
+        except (StoreError, TimeoutError) as error:
+            self._context.metrics.webhooks.labels(opened.site, opened.name, "not_kept").inc()
+            log().error(
+                "webhook.not_kept", **place, **fields, error=str(error) or "the database did not answer in time"
+            )
+            raise NotKept(str(error)) from error
+        outcome = "kept" if kept.new else "repeat"
+        self._context.metrics.webhooks.labels(opened.site, opened.name, outcome).inc()
+        log().info("webhook.received", **place, **fields, outcome=outcome, proof=accepted.proof)
+        self._context.wake()
+
+    def _webhook(self, opened: Opened, request: WebhookRequest, accepted: Accepted, query: str) -> inbox.Webhook:
+        event_id, event_type = accepted.event_id, accepted.event_type
+        return inbox.Webhook(
+            site=opened.site,
+            connection=opened.name,
+            event_key=event_key(event_id, request.body, query),
+            id=uuid7(request.received_at, self._context.entropy(10)),
+            event_id=printable(event_id, MAX_EVENT_TYPE) if event_id else None,
+            event_type=printable(event_type, MAX_EVENT_TYPE) if event_type else None,
+            method=request.method,
+            headers=inbox.pack_headers(request.headers, opened.secret_headers),
+            query=masked(query, opened.secret_query),
+            body=request.body,
+            received_at=request.received_at,
+            remote_ip=request.remote_ip,
+            proof=accepted.proof,
+        )
+
+    async def _keep_batch(self, batch: Sequence[inbox.Webhook]) -> Sequence[inbox.Kept]:
+        async with asyncio.timeout(KEEP_SECONDS), self._context.database.transaction() as connection:
+            return await inbox.keep(connection, batch)
+
+    def _refuse(self, opened: Opened, live: Live, request: WebhookRequest, refused: Refused) -> None:
+        self._context.metrics.refused.labels(opened.site, opened.name, refused.reason.value).inc()
+        log().warning(
+            "webhook.refused",
+            site=opened.site,
+            connection=opened.name,
+            reason=refused.reason.value,
+            detail=refused.detail,
+            seconds_off=refused.seconds_off,
+            remote_ip=request.remote_ip,
+        )
+        if len(self._background) < NOTES_PENDING:
+            self._later(self._write_down(opened, live, request, refused))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _write_down(self, opened: Opened, live: Live, request: WebhookRequest, refused: Refused) -> None:
+        """Count the refusal and let the doctor look at it: after the answer, so that neither delays it."""
+        note = refusals.Refusal(
+            site=opened.site,
+            connection=opened.name,
+            at=request.received_at,
+            reason=refused.reason.value,
+            detail=printable(self._context.redaction.clean(refused.detail), MAX_DETAIL),
+            seconds_off=refused.seconds_off,
+            remote_ip=request.remote_ip,
+        )
+        try:
+            await self._notes.submit(note)
+            await self._doctor.look(opened, live, request, refused)
+        except (StoreUnavailable, TimeoutError) as error:
+            log().warning("refusal.not_noted", site=opened.site, connection=opened.name, error=str(error))
+
+    async def _note_batch(self, batch: Sequence[refusals.Refusal]) -> Sequence[None]:
+        async with asyncio.timeout(KEEP_SECONDS), self._context.database.transaction() as connection:
+            await refusals.note(connection, batch)
+        return [None] * len(batch)
+
+    async def close(self) -> None:
+        """Finish what is being written."""
+        await self._keeper.drain()
+        if self._background:
+            await asyncio.wait(self._background, timeout=KEEP_SECONDS)
+
+
+def masked(query: str, secret: frozenset[str]) -> str:
+    """Return the query with the values of secret parameters replaced, in a form that Postgres can store."""
+    if secret and any(name in secret for name, _ in parse_qsl(query, keep_blank_values=True)):
+        pairs = parse_qsl(query, keep_blank_values=True)
+        query = urlencode([(name, "***" if name in secret else value) for name, value in pairs])
+    return query if is_storable(query) else printable(query, len(query))

@@ -1,0 +1,1 @@
+"""Everything the gateway remembers, in Postgres. The only package that imports asyncpg."""

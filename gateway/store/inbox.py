@@ -1,0 +1,254 @@
+"""Webhooks kept exactly as received."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import orjson
+
+from gateway.domain.messages import Headers, Proof, headers_of
+from gateway.store.pool import Connection
+
+COLUMNS = """site, connection, event_key, id, event_id, event_type, method, headers, query, body, received_at,
+       remote_ip, proof, seen, outcome, reason, detail, attempts, waits_for"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """One webhook to keep. `headers` come without secret ones, `query` with secret parameters masked."""
+
+    site: str
+    connection: str
+    event_key: str
+    id: UUID
+    event_id: str | None
+    event_type: str | None
+    method: str
+    headers: bytes
+    query: str
+    body: bytes = field(repr=False)
+    received_at: datetime
+    remote_ip: str | None
+    proof: Proof
+    seen: int = 1
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The primary key."""
+        return self.site, self.connection, self.event_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed(Webhook):
+    """A webhook that this worker reads under a lease."""
+
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Whether the webhook was new or had been kept before."""
+
+    new: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Where a webhook ended, or (`due_at` set) when and why it is read again."""
+
+    connection: str
+    event_key: str
+    outcome: str
+    reason: str | None = None
+    detail: str | None = None
+    due_at: datetime | None = None
+    waits_for: str | None = None
+    refs: tuple[str, ...] = ()
+
+
+def pack_headers(headers: Headers, leave_out: frozenset[str]) -> bytes:
+    """Return the headers as bytes, one `Name: value` a line, less the secret ones."""
+    kept = (f"{name}: {value}" for name, value in headers.items() if name.lower() not in leave_out)
+    return "\r\n".join(kept).encode("utf-8", "surrogateescape")
+
+
+def unpack_headers(packed: bytes | None) -> Headers:
+    """Return what `pack_headers` packed."""
+    lines = (packed or b"").decode("utf-8", "surrogateescape").split("\r\n")
+    return headers_of([(name, value) for name, colon, value in (line.partition(": ") for line in lines) if colon])
+
+
+def merged(batch: Sequence[Webhook]) -> list[Webhook]:
+    """Return one webhook per key, `seen` added up, the last body kept, sorted so that writers never deadlock."""
+    unique: dict[tuple[str, str, str], Webhook] = {}
+    for webhook in batch:
+        before = unique.get(webhook.key)
+        unique[webhook.key] = webhook if before is None else replace(webhook, seen=before.seen + webhook.seen)
+    return [unique[key] for key in sorted(unique)]
+
+
+INSERTED = ("site", "connection", "event_key", "id", "event_id", "event_type", "method", "headers", "query", "body",
+            "received_at", "remote_ip", "proof", "seen")  # fmt: skip
+REPEATED = ("site", "connection", "event_key", "body", "headers", "query", "method", "event_type", "proof",
+            "received_at")  # fmt: skip
+
+INSERT = """
+INSERT INTO inbox (site, connection, event_key, id, event_id, event_type, method, headers, query, body,
+                   received_at, last_seen_at, remote_ip, proof, seen, outcome, due_at)
+SELECT site, connection, event_key, id, event_id, event_type, method, headers, query, body,
+       received_at, received_at, remote_ip, proof, seen, 'received', received_at
+FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::bytea[],
+            $9::text[], $10::bytea[], $11::timestamptz[], $12::text[], $13::text[], $14::int[])
+     AS new (site, connection, event_key, id, event_id, event_type, method, headers,
+             query, body, received_at, remote_ip, proof, seen)
+ON CONFLICT (site, connection, event_key) DO UPDATE
+    SET seen = inbox.seen + EXCLUDED.seen, last_seen_at = EXCLUDED.last_seen_at
+RETURNING site, connection, event_key, (xmax = 0) AS new
+"""
+
+# A repeat with another body is read again while nothing is booked from it; a repeat without a proven event id is read
+# again whatever became of it, because some providers send the same bytes for "paid" and "refunded". Clearing the lease
+# makes a reader that is at work right now lose its claim, so that the newer content wins.
+READ_AGAIN = """
+UPDATE inbox SET body = new.body, headers = new.headers, query = new.query, method = new.method,
+    event_type = new.event_type, proof = new.proof, outcome = 'received', reason = NULL, detail = NULL,
+    attempts = 0, due_at = new.received_at, lease = NULL, waits_for = NULL, refs = '{}'
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::text[], $7::text[], $8::text[],
+            $9::text[], $10::timestamptz[])
+     AS new (site, connection, event_key, body, headers, query, method, event_type, proof, received_at)
+WHERE inbox.site = new.site AND inbox.connection = new.connection AND inbox.event_key = new.event_key
+  AND (inbox.event_id IS NULL OR (inbox.outcome <> 'booked' AND inbox.body IS DISTINCT FROM new.body))
+"""
+
+
+async def keep(connection: Connection, batch: Sequence[Webhook]) -> list[Kept]:
+    """Keep the webhooks, in one statement; a second one only where some were kept before."""
+    rows = merged(batch)
+    inserted = await connection.fetch(INSERT, *([getattr(row, name) for row in rows] for name in INSERTED))
+    new = {(row["site"], row["connection"], row["event_key"]): row["new"] for row in inserted}
+    repeats = [row for row in rows if not new[row.key]]
+    if repeats:
+        await connection.execute(READ_AGAIN, *([getattr(row, name) for row in repeats] for name in REPEATED))
+    return [Kept(new[webhook.key]) for webhook in batch]
+
+
+CLAIM = f"""
+UPDATE inbox SET lease = $4, due_at = $5, attempts = attempts + 1
+WHERE (site, connection, event_key) IN (
+    SELECT site, connection, event_key FROM inbox
+    WHERE site = $1 AND connection = ANY($2::text[]) AND due_at <= $3
+    ORDER BY due_at LIMIT $6
+    FOR UPDATE SKIP LOCKED)
+RETURNING {COLUMNS}
+"""  # noqa: S608 - constant text
+
+
+async def claim(
+    connection: Connection,
+    site: str,
+    connections: Sequence[str],
+    *,
+    now: datetime,
+    lease: UUID,
+    lease_for: timedelta,
+    limit: int,
+) -> list[Claimed]:
+    """Claim due webhooks of one site for reading. A claim ends with its lease: `due_at` is when that is."""
+    rows = await connection.fetch(CLAIM, site, connections, now, lease, now + lease_for, limit)
+    return [
+        Claimed(
+            site=row["site"],
+            connection=row["connection"],
+            event_key=row["event_key"],
+            id=row["id"],
+            event_id=row["event_id"],
+            event_type=row["event_type"],
+            method=row["method"],
+            headers=row["headers"] or b"",
+            query=row["query"] or "",
+            body=row["body"] or b"",
+            received_at=row["received_at"],
+            remote_ip=row["remote_ip"],
+            proof=row["proof"],
+            seen=row["seen"],
+            attempts=row["attempts"],
+        )
+        for row in rows
+    ]
+
+
+FENCE = """
+SELECT connection, event_key FROM inbox
+WHERE site = $1 AND (connection, event_key) IN (SELECT * FROM unnest($2::text[], $3::text[])) AND lease = $4
+ORDER BY connection, event_key
+FOR UPDATE
+"""
+
+
+async def still_ours(
+    connection: Connection, site: str, keys: Sequence[tuple[str, str]], lease: UUID
+) -> set[tuple[str, str]]:
+    """Lock the claimed rows and return those whose lease is still ours."""
+    rows = await connection.fetch(FENCE, site, [name for name, _ in keys], [key for _, key in keys], lease)
+    return {(row["connection"], row["event_key"]) for row in rows}
+
+
+SETTLE = """
+UPDATE inbox SET outcome = done.outcome, reason = done.reason, detail = done.detail, due_at = done.due_at,
+    waits_for = done.waits_for, refs = ARRAY(SELECT jsonb_array_elements_text(done.refs::jsonb)), lease = NULL
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[], $9::text[])
+     AS done (connection, event_key, outcome, reason, detail, due_at, waits_for, refs)
+WHERE inbox.site = $1 AND inbox.connection = done.connection AND inbox.event_key = done.event_key
+"""
+
+
+async def settle(connection: Connection, site: str, outcomes: Sequence[Outcome]) -> None:
+    """Note where webhooks ended; the caller holds their locks."""
+    fields = ("connection", "event_key", "outcome", "reason", "detail", "due_at", "waits_for")
+    refs = [orjson.dumps(outcome.refs).decode() for outcome in outcomes]
+    await connection.execute(SETTLE, site, *([getattr(row, name) for row in outcomes] for name in fields), refs)
+
+
+async def wake(connection: Connection, site: str, refs: Sequence[tuple[str, str]], now: datetime) -> None:
+    """Make due what waited for one of the (connection, `payment:ID` or `subscription:ID`) that were just booked."""
+    await connection.execute(
+        """
+        UPDATE inbox SET due_at = $4
+        WHERE lease IS NULL AND due_at > $4 AND (site, connection, event_key) IN (
+            SELECT site, connection, event_key FROM inbox
+            WHERE site = $1 AND (connection, waits_for) IN (SELECT * FROM unnest($2::text[], $3::text[]))
+            ORDER BY connection, event_key
+            FOR UPDATE)
+        """,
+        site,
+        [name for name, _ in refs],
+        [ref for _, ref in refs],
+        now,
+    )
+
+
+async def foreign_refs(connection: Connection, site: str, refs: Sequence[str]) -> set[tuple[str, str]]:
+    """Return which of the refs belong to money that was another site's, as (connection, ref)."""
+    rows = await connection.fetch(
+        "SELECT connection, unnest(refs) AS ref FROM inbox WHERE site = $1 AND refs && $2::text[]", site, refs
+    )
+    return {(row["connection"], row["ref"]) for row in rows}
+
+
+async def purge(connection: Connection, site: str, before: datetime, limit: int) -> int:
+    """Forget the raw bytes of settled webhooks received before `before`; the row stays, so a repeat is still known."""
+    done = await connection.fetch(
+        """
+        UPDATE inbox SET body = NULL, headers = NULL, query = NULL, remote_ip = NULL
+        WHERE (site, connection, event_key) IN (
+            SELECT site, connection, event_key FROM inbox
+            WHERE site = $1 AND received_at < $2 AND outcome <> 'received' AND body IS NOT NULL
+            LIMIT $3 FOR UPDATE SKIP LOCKED)
+        RETURNING 1
+        """,
+        site,
+        before,
+        limit,
+    )
+    return len(done)

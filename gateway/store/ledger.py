@@ -1,0 +1,226 @@
+"""Revenue events booked, unique by their key. All of it runs inside one transaction that holds the site's lock."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from gateway.domain.attribution import Attribution, AttributionSource
+from gateway.domain.booking import Books, Entry, KnownCheckout
+from gateway.domain.delivery import DESTINATION, Status
+from gateway.domain.money import Money
+from gateway.domain.revenue import RevenueEvent, RevenueKind
+from gateway.store import inbox
+from gateway.store.pool import Connection
+
+Place = tuple[str, str]
+"""A connection's name and a key at it."""
+
+
+async def lock_site(connection: Connection, site: str, now: datetime) -> None:
+    """
+    Let one transaction at a time book for this site.
+
+    It makes "each order id once", running totals and inheritance simple to get right. A booking transaction holds a
+    batch and no call to anybody, so it is short.
+    """
+    await connection.execute(
+        "INSERT INTO sites (site, created_at) VALUES ($1, $2) ON CONFLICT (site) DO NOTHING", site, now
+    )
+    await connection.fetchval("SELECT site FROM sites WHERE site = $1 FOR UPDATE", site)
+
+
+AROUND = """
+SELECT ledger.*, outbox.status, coalesce(outbox.attempts, 0) AS attempted
+FROM ledger LEFT JOIN outbox USING (site, connection, revenue_key)
+WHERE ledger.site = $1 AND ledger.connection = ANY($2::text[]) AND (
+       ledger.revenue_key = ANY($3::text[])
+    OR ledger.payment_id = ANY($4::text[])
+    OR (ledger.subscription_id = ANY($5::text[]) AND ledger.booked_at = (
+            SELECT min(booked_at) FROM ledger AS earlier WHERE earlier.site = $1
+               AND earlier.connection = ledger.connection AND earlier.subscription_id = ledger.subscription_id
+               AND earlier.kind IN ('purchase', 'renewal'))))
+"""
+
+
+async def read_books(connection: Connection, site: str, events: Sequence[tuple[str, RevenueEvent]]) -> Books:
+    """Return what is known around these (connection, event) pairs."""
+    books = Books()
+    found = await connection.fetch(
+        AROUND,
+        site,
+        sorted({name for name, _ in events}),
+        sorted({event.key for _, event in events}),
+        sorted({event.payment_id for _, event in events}),
+        sorted({event.subscription_id for _, event in events if event.subscription_id}),
+    )
+    for row in found:
+        entry = _entry(row)
+        books.learn(entry, Status(row["status"]))
+        if row["attempted"]:
+            books.attempted.add((entry.connection, entry.event.key))
+    await _read_checkouts(connection, site, events, books)
+    refs = {f"payment:{event.payment_id}" for _, event in events}
+    refs |= {f"subscription:{event.subscription_id}" for _, event in events if event.subscription_id}
+    books.foreign = await inbox.foreign_refs(connection, site, sorted(refs))
+    return books
+
+
+async def _read_checkouts(
+    connection: Connection, site: str, events: Sequence[tuple[str, RevenueEvent]], books: Books
+) -> None:
+    known = [entry.event for entry in books.entries.values()]
+    checkout_ids = {event.checkout_id for event in (*known, *(event for _, event in events)) if event.checkout_id}
+    references = {event.reference for _, event in events if event.reference}
+    rows = await connection.fetch(
+        """
+        SELECT order_id, connection, checkout_id, visitor_id, session_id, token FROM checkouts
+        WHERE site = $1 AND (checkout_id = ANY($2::text[]) OR order_id = ANY($3::text[]))
+        """,
+        site,
+        sorted(checkout_ids),
+        sorted(references),
+    )
+    for row in rows:
+        checkout = KnownCheckout(
+            order_id=row["order_id"],
+            connection=row["connection"],
+            checkout_id=row["checkout_id"],
+            attribution=_attribution(row),
+        )
+        books.orders[checkout.order_id] = checkout
+        if checkout.checkout_id:
+            books.checkouts[checkout.connection, checkout.checkout_id] = checkout
+    carried = await connection.fetch(
+        "SELECT order_id FROM ledger WHERE site = $1 AND carries_order AND order_id = ANY($2::text[])",
+        site,
+        sorted(references | set(books.orders)),
+    )
+    books.carried |= {row["order_id"] for row in carried}
+
+
+def _attribution(row: Any) -> Attribution:
+    return Attribution(visitor_id=row["visitor_id"], session_id=row["session_id"], token=row["token"])
+
+
+def _entry(row: Any) -> Entry:
+    currency = row["currency"]
+    event = RevenueEvent(
+        kind=RevenueKind(row["kind"]),
+        key=row["revenue_key"],
+        payment_id=row["payment_id"],
+        amount=Money(row["amount_minor"], currency),
+        occurred_at=row["occurred_at"],
+        test=row["test"],
+        cumulative=row["cumulative"],
+        tax=None if row["tax_minor"] is None else Money(row["tax_minor"], currency),
+        net=None if row["net_minor"] is None else Money(row["net_minor"], currency),
+        reference=row["order_id"],
+        checkout_id=row["checkout_id"],
+        subscription_id=row["subscription_id"],
+        account=row["account"],
+        items=row["items"],
+        attribution=_attribution(row),
+        cause=row["cause"],
+    )
+    return Entry(
+        connection=row["connection"],
+        plugin=row["plugin"],
+        event=event,
+        test=row["test"],
+        order_id=row["order_id"],
+        carries_order=row["carries_order"],
+        attribution=event.attribution,
+        attribution_source=AttributionSource(row["attribution_source"]),
+        event_key=row["event_key"],
+        booked_at=row["booked_at"],
+    )
+
+
+INSERT = """
+INSERT INTO ledger (site, connection, revenue_key, plugin, kind, payment_id, order_id, carries_order, checkout_id,
+                    subscription_id, account, amount_minor, currency, tax_minor, net_minor, cumulative, items,
+                    visitor_id, session_id, token, attribution_source, cause, test, source, event_key, occurred_at,
+                    booked_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+        $25, $26, $27)
+"""
+
+FILL = """
+UPDATE ledger SET tax_minor = $4, net_minor = $5, visitor_id = $6, session_id = $7, token = $8, attribution_source = $9
+WHERE site = $1 AND connection = $2 AND revenue_key = $3
+"""
+
+
+async def insert(connection: Connection, site: str, entries: Sequence[Entry], source: str) -> None:
+    """Write new lines, in one round trip."""
+    await connection.executemany(INSERT, [_row(site, entry, source) for entry in entries])
+
+
+def _row(site: str, entry: Entry, source: str) -> tuple[Any, ...]:
+    event, who = entry.event, entry.attribution
+    return (
+        *(site, entry.connection, event.key, entry.plugin, event.kind.value, event.payment_id, entry.order_id),
+        *(entry.carries_order, event.checkout_id, event.subscription_id, event.account),
+        *(event.amount.minor, event.amount.currency, _minor(event.tax), _minor(event.net), event.cumulative),
+        *(list(event.items), who.visitor_id, who.session_id, who.token, entry.attribution_source.value, event.cause),
+        *(entry.test, source, entry.event_key, event.occurred_at, entry.booked_at),
+    )
+
+
+def _minor(money: Money | None) -> int | None:
+    return None if money is None else money.minor
+
+
+async def fill(connection: Connection, site: str, entries: Sequence[Entry]) -> None:
+    """Write figures and ids that booked lines lacked."""
+    rows = [
+        (
+            *(site, entry.connection, entry.event.key, _minor(entry.event.tax), _minor(entry.event.net)),
+            *(entry.attribution.visitor_id, entry.attribution.session_id, entry.attribution.token),
+            entry.attribution_source.value,
+        )
+        for entry in entries
+    ]
+    await connection.executemany(FILL, rows)
+
+
+# A sale that could not be attributed gets the ids of its sibling: the same payment, else the same subscription.
+ATTRIBUTE = """
+WITH named AS (
+    SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+        AS named (connection, payment_id, subscription_id, visitor_id, session_id, token)
+), changed AS (
+    UPDATE ledger SET visitor_id = named.visitor_id, session_id = named.session_id, token = named.token,
+        attribution_source = CASE WHEN ledger.payment_id = named.payment_id THEN 'payment' ELSE 'subscription' END
+    FROM named
+    WHERE ledger.site = $1 AND ledger.connection = named.connection AND ledger.visitor_id IS NULL
+      AND (ledger.payment_id = named.payment_id OR ledger.subscription_id = named.subscription_id)
+      AND EXISTS (SELECT 1 FROM outbox WHERE outbox.site = ledger.site AND outbox.connection = ledger.connection
+                     AND outbox.revenue_key = ledger.revenue_key AND outbox.status = 'unattributed')
+    RETURNING ledger.connection, ledger.revenue_key
+)
+UPDATE outbox SET status = 'pending', reason = CASE WHEN amount_minor IS NULL THEN 'waiting_for_amount' END,
+    due_at = CASE WHEN amount_minor IS NOT NULL THEN $9::timestamptz END
+FROM changed
+WHERE outbox.site = $1 AND outbox.connection = changed.connection AND outbox.revenue_key = changed.revenue_key
+  AND outbox.destination = $8 AND outbox.status = 'unattributed'
+"""
+
+
+async def attribute_siblings(connection: Connection, site: str, entries: Sequence[Entry], now: datetime) -> None:
+    """Attribute unattributed sales whose payment or subscription is now known to belong to a visitor."""
+    named = [entry for entry in entries if entry.attribution.visitor_id]
+    if not named:
+        return
+    await connection.execute(
+        ATTRIBUTE,
+        site,
+        [entry.connection for entry in named],
+        [entry.event.payment_id for entry in named],
+        [entry.event.subscription_id for entry in named],
+        [entry.attribution.visitor_id for entry in named],
+        [entry.attribution.session_id for entry in named],
+        [entry.attribution.token for entry in named],
+        DESTINATION,
+        now,
+    )

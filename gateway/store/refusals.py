@@ -1,0 +1,81 @@
+"""Webhooks that were refused: how many, why the last one, and what the signature doctor found. No bodies."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.store.pool import Connection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """One refused webhook."""
+
+    site: str
+    connection: str
+    at: datetime
+    reason: str
+    detail: str
+    seconds_off: int | None
+    remote_ip: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalRow:
+    """All refusals of one connection: the count and the latest."""
+
+    site: str
+    connection: str
+    count: int
+    first_at: datetime
+    last_at: datetime
+    reason: str
+    detail: str
+    seconds_off: int | None
+    doctor: str | None
+    doctor_at: datetime | None
+
+
+NOTE = """
+INSERT INTO refusals (site, connection, count, first_at, last_at, reason, detail, seconds_off, remote_ip)
+SELECT site, connection, count, at, at, reason, detail, seconds_off, remote_ip
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::text[], $6::text[], $7::int[], $8::text[])
+     AS new (site, connection, count, at, reason, detail, seconds_off, remote_ip)
+ON CONFLICT (site, connection) DO UPDATE SET count = refusals.count + EXCLUDED.count, last_at = EXCLUDED.last_at,
+    reason = EXCLUDED.reason, detail = EXCLUDED.detail, seconds_off = EXCLUDED.seconds_off,
+    remote_ip = EXCLUDED.remote_ip
+"""
+
+
+async def note(connection: Connection, batch: Sequence[Refusal]) -> None:
+    """Count refusals; of several of one connection the last is described."""
+    last = {(row.site, row.connection): row for row in batch}
+    keys = sorted(last)
+    counts = [sum((row.site, row.connection) == key for row in batch) for key in keys]
+    fields = ("at", "reason", "detail", "seconds_off", "remote_ip")
+    await connection.execute(
+        NOTE,
+        [site for site, _ in keys],
+        [name for _, name in keys],
+        counts,
+        *([getattr(last[key], field) for key in keys] for field in fields),
+    )
+
+
+async def diagnose(connection: Connection, site: str, name: str, *, doctor: str, at: datetime) -> None:
+    """Note what the signature doctor found."""
+    await connection.execute(
+        "UPDATE refusals SET doctor = $3, doctor_at = $4 WHERE site = $1 AND connection = $2", site, name, doctor, at
+    )
+
+
+async def find(connection: Connection, sites: Sequence[str]) -> list[RefusalRow]:
+    """Return the refusals of these sites, the latest first."""
+    rows = await connection.fetch(
+        """
+        SELECT site, connection, count, first_at, last_at, reason, detail, seconds_off, doctor, doctor_at
+        FROM refusals WHERE site = ANY($1::text[]) ORDER BY last_at DESC
+        """,
+        sites,
+    )
+    return [RefusalRow(**row) for row in rows]

@@ -1,0 +1,147 @@
+"""Logs and metrics. Secrets are taken out of every log line, whoever wrote it."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+HIDDEN = "***"
+
+ACCEPT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5)
+"""Seconds. Paddle gives up after 5."""
+
+DELIVERY_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+"""Seconds. Our own timeout is 10."""
+
+
+@dataclass(slots=True)
+class Redaction:
+    """A structlog processor that replaces known secret values wherever they turn up in a log line."""
+
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+
+    def __call__(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Return the event without secrets."""
+        for key, value in event.items():
+            event[key] = self.clean(value)
+        return event
+
+    def clean(self, value: Any) -> Any:
+        """Return `value` with every secret replaced; containers are searched."""
+        if isinstance(value, str):
+            for secret in self.secrets:
+                value = value.replace(secret, HIDDEN)
+            return value
+        if isinstance(value, dict):
+            return {self.clean(key): self.clean(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return [self.clean(item) for item in value]
+        return value if isinstance(value, (int, float, bool, type(None))) else self.clean(str(value))
+
+
+def configure_logging(redaction: Redaction, *, as_json: bool | None = None) -> None:
+    """Send every log line to stderr: JSON off a terminal, pretty on one. Other libraries' warnings come along."""
+    if as_json is None:
+        as_json = not sys.stderr.isatty()
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redaction,
+    ]
+    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    for noisy in ("aiohttp.access", "alembic", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def log() -> Any:
+    """Return the logger. Its first argument is a fixed event name, the rest are fields."""
+    return structlog.get_logger("gateway")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What the database says at the moment of a scrape, so that it is right with any number of processes."""
+
+    oldest_due_seconds: tuple[tuple[str, float], ...] = ()
+    outbox_due: tuple[tuple[str, int], ...] = ()
+    held: tuple[tuple[str, bool], ...] = ()
+    last_webhook: tuple[tuple[str, str, float], ...] = ()
+
+
+class _BacklogCollector(Collector):
+    def __init__(self, backlog: Backlog) -> None:
+        self._backlog = backlog
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        oldest = GaugeMetricFamily("gateway_oldest_due_seconds", "How long the oldest due work waits", labels=["site"])
+        due = GaugeMetricFamily("gateway_outbox_due", "Deliveries that are due now", labels=["site"])
+        held = GaugeMetricFamily("gateway_site_held", "1 while the site's deliveries are on hold", labels=["site"])
+        last = GaugeMetricFamily(
+            "gateway_last_webhook_timestamp_seconds", "When the last webhook was kept", labels=["site", "connection"]
+        )
+        for site, seconds in self._backlog.oldest_due_seconds:
+            oldest.add_metric([site], seconds)
+        for site, count in self._backlog.outbox_due:
+            due.add_metric([site], count)
+        for site, on in self._backlog.held:
+            held.add_metric([site], float(on))
+        for site, connection, at in self._backlog.last_webhook:
+            last.add_metric([site, connection], at)
+        return [oldest, due, held, last]
+
+
+class Metrics:
+    """The Prometheus metrics. With several processes (PROMETHEUS_MULTIPROC_DIR set) they are added up at the scrape."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        own = self._registry
+        connection = ["site", "connection"]
+        self.webhooks = Counter("gateway_webhooks", "Webhooks by outcome", [*connection, "outcome"], registry=own)
+        self.webhook_seconds = Histogram(
+            "gateway_webhook_seconds", "From the first byte to the answer", buckets=ACCEPT_BUCKETS, registry=own
+        )
+        self.refused = Counter("gateway_refused", "Webhooks refused", [*connection, "reason"], registry=own)
+        self.deliveries = Counter(
+            "gateway_deliveries", "Attempts by what they came to", ["site", "status"], registry=own
+        )
+        self.delivery_seconds = Histogram(
+            "gateway_delivery_seconds", "One call of Faurya", buckets=DELIVERY_BUCKETS, registry=own
+        )
+        self.checkouts = Counter("gateway_checkouts", "Checkouts by outcome", ["site", "outcome"], registry=own)
+        self.plugin_failures = Counter(
+            "gateway_plugin_failures", "Plugin calls that failed", ["plugin", "call"], registry=own
+        )
+
+    def expose(self, backlog: Backlog) -> bytes:
+        """Return everything in Prometheus' text format."""
+        scrape = CollectorRegistry()
+        scrape.register(_BacklogCollector(backlog))
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            MultiProcessCollector(scrape)  # type: ignore[no-untyped-call]
+            return generate_latest(scrape)
+        return generate_latest(self._registry) + generate_latest(scrape)

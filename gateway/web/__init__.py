@@ -1,0 +1,1 @@
+"""HTTP: bytes or JSON in, a flow called, an answer out."""

@@ -1,0 +1,132 @@
+"""The loop: woken by a signal of this process or by the next due time, it books and delivers, site by site."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import datetime, timedelta
+from typing import Any
+
+from gateway.flows.book import book
+from gateway.flows.context import Context
+from gateway.flows.deliver import Deliverer
+from gateway.plugins import Live
+from gateway.store import agenda, holds, inbox
+from gateway.store.errors import StoreError
+from gateway.telemetry import log
+
+LOOK_SECONDS = 1.0
+"""How soon work that another process kept is seen. Work of this process is signalled and waits for nothing."""
+
+PURGE_EVERY = timedelta(hours=1)
+PURGE_ROWS = 1000
+MENDABLE = ("bad_key", "not_implemented", "redirected", "visitors_not_found")
+"""Holds that a change of configuration may have mended: probed at the start and after a reload."""
+
+
+class Worker:
+    """Books and delivers for all sites; each site's work is a task of its own, so that none waits for another."""
+
+    def __init__(self, context: Context, live: Callable[[], Live], deliverer: Deliverer) -> None:
+        self._context = context
+        self._live = live
+        self._deliverer = deliverer
+        self._signal = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._busy: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._purge_at: datetime | None = None
+        self.beat: datetime | None = None
+
+    def wake(self) -> None:
+        """Say that there may be something to do."""
+        self._signal.set()
+
+    def stop(self) -> None:
+        """Claim nothing more; `run` returns once what is in hand is finished."""
+        self._stopping.set()
+        self._signal.set()
+
+    async def run(self) -> None:
+        """Work until `stop`."""
+        await self.probe_now()
+        while not self._stopping.is_set():
+            self._signal.clear()
+            try:
+                pause = await self._round()
+                self.beat = self._context.now()
+            except (StoreError, TimeoutError) as error:
+                log().warning("worker.database_away", error=str(error))
+                pause = LOOK_SECONDS
+            await self._sleep(pause)
+        if self._busy:
+            await asyncio.wait(self._busy.values())
+        await self._deliverer.close()
+
+    async def probe_now(self) -> None:
+        """Let held sites be tried at once where a change of configuration may have mended them."""
+        try:
+            async with self._context.database.transaction() as connection:
+                await holds.probe_now(connection, sorted(self._live().config.sites), MENDABLE, self._context.now())
+        except (StoreError, TimeoutError) as error:
+            log().warning("worker.database_away", error=str(error))
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._signal.wait()
+        except TimeoutError:
+            pass
+
+    async def _round(self) -> float:
+        """Start what is due; return the seconds until something may be."""
+        live, now = self._live(), self._context.now()
+        await self._purge(live, now)
+        async with self._context.database.reading() as connection:
+            sites = await agenda.read(connection, sorted(live.connections))
+        soonest = LOOK_SECONDS
+        for site in sites:
+            for kind, due_at in (("book", site.read_at), ("deliver", site.deliver_at)):
+                if due_at is None:
+                    continue
+                if (site.site, kind) in self._busy:
+                    if kind == "deliver" and due_at <= now:
+                        self._deliverer.nudge(site.site)
+                elif due_at <= now:
+                    self._start(kind, live, site.site)
+                else:
+                    soonest = min(soonest, (due_at - now).total_seconds())
+        return soonest
+
+    def _start(self, kind: str, live: Live, site: str) -> None:
+        work = self._book(live, site) if kind == "book" else self._deliverer.deliver(live, site, self._stopping)
+        task = asyncio.create_task(self._guarded(kind, site, work))
+        self._busy[site, kind] = task
+        task.add_done_callback(lambda _: self._done(site, kind))
+
+    def _done(self, site: str, kind: str) -> None:
+        del self._busy[site, kind]
+        self.wake()
+
+    async def _book(self, live: Live, site: str) -> None:
+        while not self._stopping.is_set() and await book(self._context, live, site):
+            pass
+
+    async def _guarded(self, kind: str, site: str, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except (StoreError, TimeoutError) as error:
+            log().warning("worker.database_away", site=site, work=kind, error=str(error))
+            await asyncio.sleep(LOOK_SECONDS)
+        except Exception:  # noqa: BLE001 - one site's fault must not stop the others; the claim comes back with its lease
+            log().exception("worker.failed", site=site, work=kind)
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _purge(self, live: Live, now: datetime) -> None:
+        if self._purge_at is not None and now < self._purge_at:
+            return
+        self._purge_at = now + PURGE_EVERY
+        before = now - timedelta(days=live.config.retention.raw_days)
+        for site in sorted(live.config.sites):
+            while True:
+                async with self._context.database.transaction() as connection:
+                    purged = await inbox.purge(connection, site, before, PURGE_ROWS)
+                if purged < PURGE_ROWS:
+                    break
