@@ -4,7 +4,7 @@ Mistakes that only two settings together make.
 Pure: values in, (path, message) out. A setting that was itself wrong is absent here, and then says nothing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,10 +34,10 @@ class Account:
     secrets: frozenset[str] = field(repr=False)
 
 
-def listening(server: Parts) -> Iterator[Finding]:
-    """Check where the gateway listens."""
+def listening(server: Parts, given: Container[str]) -> Iterator[Finding]:
+    """Check where the gateway listens; `given` are the keys in the file, valid or not."""
     host = server.get("host")
-    if host is not None and not is_loopback(host) and "public_url" not in server:
+    if host is not None and not is_loopback(host) and "public_url" not in given:
         yield ("server", "public_url"), "is required when server.host is not this machine: the address providers call"
     if "metrics_port" in server and server["metrics_port"] == server.get("port", 8080):
         yield ("server", "metrics_port"), "must differ from server.port: remove it to serve metrics on the main port"

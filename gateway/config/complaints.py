@@ -21,7 +21,7 @@ NOT_A_MAPPING = "must be a mapping (key: value lines)"
 _WHOLE = "must be a whole number"
 _NUMBER = "must be a number"
 _YES_NO = "must be true or false"
-_TEXT = "must be text: put the value in quotes"
+_TEXT = "must be text: put a number, true or false in quotes"
 _LIST = "must be a list ([a, b] or lines that begin with -)"
 
 _BY_TYPE = {
@@ -37,6 +37,7 @@ _BY_TYPE = {
     "bool_parsing": _YES_NO,
     "string_type": _TEXT,
     "bytes_type": _TEXT,
+    "path_type": _TEXT,
     "list_type": _LIST,
     "tuple_type": _LIST,
     "set_type": _LIST,
@@ -51,13 +52,11 @@ _BY_TYPE = {
     "greater_than_equal": "must be at least {ge}",
     "less_than": "must be below {lt}",
     "less_than_equal": "must be at most {le}",
-    "string_too_short": "must have at least {min_length} character(s)",
-    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have {min_length} or more characters",
+    "string_too_long": "must have {max_length} or fewer characters",
     "string_pattern_mismatch": "must match {pattern}",
-    "too_short": "must have at least {min_length} entry (entries)",
-    "too_long": "must have at most {max_length} entries",
-    "value_error": "{error}",
-    "assertion_error": "{error}",
+    "too_short": "must have {min_length} or more entries",
+    "too_long": "must have {max_length} or fewer entries",
 }
 
 
@@ -72,8 +71,10 @@ def complaint(error: ErrorDetails, annotation: Any, secrets: Iterable[str] = ())
         known = _keys_at(annotation, loc[:-1])
         key = str(loc[-1])
         return missing(known.get(key)) if kind == "missing" else unknown_key(key, known)
-    template = _BY_TYPE.get(kind)
-    return _without(template.format_map(error.get("ctx", {})) if template else error["msg"], secrets)
+    facts = error.get("ctx", {})
+    if kind in _BY_TYPE:
+        return _BY_TYPE[kind].format_map(facts)
+    return _without(str(facts.get("error", error["msg"])), secrets)
 
 
 def missing(field: FieldInfo | None) -> str:
@@ -83,7 +84,7 @@ def missing(field: FieldInfo | None) -> str:
 
 def unknown_key(key: str, known: Iterable[str]) -> str:
     """Return the message for a key that nobody reads."""
-    names = sorted(known)
+    names = sorted(set(known))
     close = get_close_matches(key, names, n=1)
     if close:
         return f"unknown key: did you mean {close[0]}?"

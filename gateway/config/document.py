@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
@@ -22,21 +22,31 @@ MAX_NODES = 100_000
 """About a thousand sites. Aliases can make a short file mean far more than anybody wrote."""
 
 _TAG = "tag:yaml.org,2002:"
-_QUOTED = re.compile(r"""(['"])(?!\1).{2,}\1""", re.DOTALL)
+_QUOTED = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\"""", re.DOTALL)
 _INTEGER = re.compile(r"[-+]?(0x[0-9a-fA-F]+|0o[0-7]+|[0-9]+)")
 
-NO_VALUE = "has no value: give one, or remove the key"
+NO_VALUE = "has no value: give one, or remove the line"
 
 
 @dataclass(slots=True)
 class Document:
-    """What one file says. `problems` are (path, line, message); `broken` are settings that have no value."""
+    """
+    What one file says, if it is `readable` at all.
+
+    `problems` are (path, line, message); `broken` are settings without a value.
+    """
 
     file: str
     data: dict[str, Any] = field(default_factory=dict, repr=False)
     places: dict[Path, Place] = field(default_factory=dict)
     broken: set[Path] = field(default_factory=set)
     problems: list[tuple[Path, int | None, str]] = field(default_factory=list)
+    readable: bool = True
+
+    def refuse(self, line: int | None, message: str) -> None:
+        """Note why the file as a whole says nothing."""
+        self.data, self.readable = {}, False
+        self.problems.append(((), line, message))
 
 
 class _TooMuch(Exception):
@@ -50,21 +60,18 @@ def read_document(text: str, file: str, sources: Sources) -> Document:
     try:
         root = _compose(text)
         if root is None:
-            document.problems.append(((), 1, "is empty: remove the file, or write the settings"))
+            document.refuse(1, "is empty: remove the file, or write the settings")
         elif not isinstance(root, MappingNode):
-            document.problems.append(((), 1, "must be a mapping (key: value lines) at the top"))
+            document.refuse(1, "must be a mapping (key: value lines) at the top")
         else:
             document.data = _Builder(document, sources).mapping(root, ())
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        document.problems.append(((), line, "has a character that YAML does not allow: remove it, or use an escape"))
+        document.refuse(line, "has a character that YAML does not allow: remove it, or use an escape")
     except MarkedYAMLError as error:
-        document.problems.append(((), *_syntax(error)))
-    except YAMLError:
-        document.problems.append(((), None, "is not valid YAML"))
+        document.refuse(*_syntax(error))
     except (RecursionError, _TooMuch):
-        document.data = {}
-        document.problems.append(((), None, f"is nested too deeply, or means more than {MAX_NODES} values"))
+        document.refuse(None, f"is nested too deeply, or means more than {MAX_NODES} values")
     return document
 
 
@@ -77,7 +84,7 @@ def _compose(text: str) -> Node | None:
 
 def _syntax(error: MarkedYAMLError) -> tuple[int | None, str]:
     mark = error.problem_mark or error.context_mark
-    said = _QUOTED.sub("...", f"{error.problem or error.context}")
+    said = _QUOTED.sub(lambda quoted: quoted[0] if len(quoted[0]) <= 4 else "...", f"{error.problem or error.context}")
     return (None if mark is None else mark.line + 1), f"YAML cannot be read here: {said}"
 
 

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from gateway.config.complaints import NOT_A_MAPPING, complaint, located, missing, unknown_key
 from gateway.config.mistakes import Path, Report
@@ -82,15 +83,22 @@ def validated(annotation: Any, raw: Any) -> tuple[Any, Problems]:
         return _adapter(annotation).validate_python(raw), ()
     except ValidationError as error:
         secrets = [text for _, text in secret_leaves(annotation, raw)]
+        errors = error.errors(include_url=False, include_input=False)
         return None, tuple(
-            (
-                located(found["loc"], raw, key_absent=found["type"] == "missing"),
-                complaint(found, annotation, secrets),
-            )
-            for found in error.errors(include_url=False, include_input=False)
+            (located(found["loc"], raw, key_absent=found["type"] == "missing"), complaint(found, annotation, secrets))
+            for found in errors
+            if not _follows(found, errors)
         )
     except Exception as error:  # noqa: BLE001 - the plugin's own code; its message may quote a secret, its type cannot
         return None, (((), f"the plugin's own check failed ({type(error).__name__}): tell the plugin's author"),)
+
+
+def _follows(error: ErrorDetails, errors: list[ErrorDetails]) -> bool:
+    """Say whether a list is only too short because pydantic does not count its wrong entries."""
+    loc = error["loc"]
+    return error["type"] == "too_short" and any(
+        len(e["loc"]) > len(loc) and e["loc"][: len(loc)] == loc for e in errors
+    )
 
 
 @cache

@@ -94,7 +94,7 @@ class _Files:
         except Unreadable as error:
             self.report.add_at(str(path), None, "", f"cannot be read: {error}")
             return None
-        if not document.data:
+        if not document.readable:
             return None
         self.report.adopt(document.places, document.broken)
         self._gather(path, document, (_identity(path),))
@@ -104,7 +104,7 @@ class _Files:
         document = read_document(read_text(path), str(path), self.sources)
         for at, line, message in document.problems:
             self.report.add_at(document.file, line, shown(at), message)
-            self.report.incomplete = self.report.incomplete or at == ()
+        self.report.incomplete = self.report.incomplete or not document.readable
         return document
 
     def _gather(self, path: FilePath, document: Document, chain: tuple[str, ...]) -> None:

@@ -22,6 +22,7 @@ from gateway.domain.money import exponent
 ANY = "any"
 EMBEDDED = "embedded"
 
+_PRICE = re.compile(r"[0-9]{1,11}(\.[0-9]{1,4})?")
 _POSTGRES = re.compile(r"postgres(ql)?://[^\s\x00-\x1f]+")
 
 
@@ -34,6 +35,13 @@ def parse_currency(value: object) -> str:
     except Malformed:
         pass
     raise ValueError("must be an ISO 4217 code in capital letters, such as USD")
+
+
+def parse_price(value: str) -> str:
+    """Return a decimal number as it was written."""
+    if not _PRICE.fullmatch(value):
+        raise ValueError('must be a decimal number such as "49.00"')
+    return value
 
 
 def parse_currencies(value: object) -> tuple[str, ...] | None:
@@ -130,6 +138,9 @@ DatabaseUrl: TypeAlias = Annotated[
     SecretStr,
     PlainValidator(parse_database_url),
     WithJsonSchema({"anyOf": [{"const": EMBEDDED}, {"type": "string", "pattern": "^postgres(ql)?://"}]}),
+]
+Price: TypeAlias = Annotated[
+    str, AfterValidator(parse_price), WithJsonSchema({"type": "string", "pattern": f"^{_PRICE.pattern}$"})
 ]
 Currency: TypeAlias = Annotated[str, PlainValidator(parse_currency), WithJsonSchema(_CODE)]
 Currencies: TypeAlias = Annotated[

@@ -28,6 +28,7 @@ from gateway.config.kinds import (
     Page,
     Port,
     PositiveSpan,
+    Price,
     Span,
     Text,
     Whole,
@@ -211,7 +212,7 @@ class Quantity(Part):
 class Amount(Part):
     """A price without a catalogue. `value` is text, because a YAML number may not be exact."""
 
-    value: str = Field(pattern=r"^[0-9]{1,16}(\.[0-9]{1,6})?$", description='the price in quotes, such as "49.00"')
+    value: Price = Field(description='the price in quotes, such as "49.00"')
     currency: Currency = Field(description="an ISO 4217 code such as USD")
 
     @model_validator(mode="after")
@@ -256,7 +257,7 @@ class Site(Part):
     name: str
     origins: tuple[Origin, ...] = ()
     checkout: SiteCheckout = SiteCheckout()
-    faurya: Faurya
+    faurya: Faurya = Field(description="where the site's money is recorded, such as {api: revenue, ...}")
     providers: Mapping[str, Connection] = Field(description="at least one connection to a payment provider")
     plans: Mapping[str, Plan] = {}
     success_url: Page | None = None

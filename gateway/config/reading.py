@@ -20,7 +20,7 @@ def read_config(raw: Mapping[str, Any], models: PluginModels, report: Report, fo
         "sites": sites.read,
     }
     parts = read_fields(Config, {"server": {}, **raw}, (), report, readers)
-    for path, message in _cross_checks(parts, sites.accounts, report):
+    for path, message in _cross_checks(parts, raw.get("server", {}), sites.accounts, report):
         report.add(path, message)
     return None if report.mistakes() else _assembled(parts, folder)
 
@@ -31,7 +31,9 @@ def _skips_broken_plugins(raw: Mapping[str, Any]) -> bool:
     return isinstance(plugins, Mapping) and plugins.get("on_failure", Plugins().on_failure) == "skip"
 
 
-def _cross_checks(parts: Mapping[str, Any], accounts: list[checks.Account], report: Report) -> Iterator[checks.Finding]:
+def _cross_checks(
+    parts: Mapping[str, Any], given: Any, accounts: list[checks.Account], report: Report
+) -> Iterator[checks.Finding]:
     sites = parts.get("sites", {})
     server = parts.get("server", {})
     live = [
@@ -41,7 +43,7 @@ def _cross_checks(parts: Mapping[str, Any], accounts: list[checks.Account], repo
         if connection.get("environment") == "live"
     ]
     lines = {account.path: report.line(account.path) for account in accounts}
-    yield from checks.listening(server)
+    yield from checks.listening(server, given)
     yield from checks.embedded(parts.get("database", {}), server.get("host"), live)
     yield from checks.shared_origins({site: settings.get("origins", ()) for site, settings in sites.items()})
     yield from checks.shared_accounts(accounts, lines)

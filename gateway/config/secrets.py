@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from gateway.config.mistakes import Path
 from gateway.config.models import Config
 
+_BY_NAME = ("populate_by_name", "validate_by_name")
 _PASSWORD_PARAMETERS = ("password", "sslpassword")
 
 
@@ -63,9 +64,9 @@ def fields_by_key(model: type[BaseModel]) -> dict[str, FieldInfo]:
     for name, field in model.model_fields.items():
         alias = field.validation_alias
         choices = alias.choices if isinstance(alias, AliasChoices) else [alias]
-        for key in (name, *choices):
-            if isinstance(key, str):
-                found[key] = field
+        keys = [key for key in choices if isinstance(key, str)]
+        by_name = not keys or any(model.model_config.get(option) for option in _BY_NAME)
+        found.update(dict.fromkeys([name, *keys] if by_name else keys, field))
     return found
 
 

@@ -31,9 +31,12 @@ PLAN_NAME_PATTERN = "[A-Za-z0-9._-]{1,64}"
 
 _NAMES = (
     re.compile(NAME_PATTERN),
-    "is not a usable name: 1 to 63 of a-z, 0-9, _ and -, beginning with a letter or a digit",
+    "is not a usable name: 1 to 63 letters of a-z, digits, _ and -, beginning with a letter or a digit",
 )
-_PLAN_NAMES = (re.compile(PLAN_NAME_PATTERN), "is not a usable name: 1 to 64 of A-Z, a-z, 0-9, ., _ and -")
+_PLAN_NAMES = (
+    re.compile(PLAN_NAME_PATTERN),
+    "is not a usable name: 1 to 64 letters of A-Z and a-z, digits, dots, _ and -",
+)
 _CONNECTION_KEYS = frozenset(Connection.model_fields) - BY_PLACE
 _APIS: Mapping[str, type[Revenue | Payments]] = {"revenue": Revenue, "payments": Payments}
 
@@ -71,7 +74,7 @@ class _SiteReader:
     """Reads one site. `options` holds, for each connection whose plugin loads, the model of a plan's options."""
 
     sites: SitesReader
-    names: frozenset[str] | None = None
+    names: frozenset[str] = frozenset()
     options: dict[str, type[BaseModel] | None] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
@@ -159,7 +162,7 @@ class _SiteReader:
         if wrong_price:
             self.report.add(path, wrong_price)
         provider = parts.get("provider")
-        if provider is not None and self.names is not None and provider not in self.names:
+        if provider is not None and self.names and provider not in self.names:
             known = ", ".join(sorted(self.names))
             self.report.add((*path, "provider"), f"names no connection of this site: it has {known}")
         return {**parts, "options": self._plan_options(raw.get("options", {}), provider, (*path, "options"))}

@@ -5,7 +5,7 @@ that started the keeper (its end of a socket pair is descriptor 0); the others c
 the last one is gone, Postgres is stopped and the keeper ends. It restarts a Postgres that was killed, and Postgres
 ends by itself when the keeper is killed. It listens to signals and sockets only, so it uses no time of its own.
 
-A keeper sends each user one line: {"sockets": ..., "durable": ...} when the server accepts connections, or
+A keeper sends each user a line: {"sockets": ..., "durable": ...} when the server accepts connections (again), or
 {"error": ..., "message": ...} when it will not. A user that wants to leave shuts down its sending side and reads to
 the end: for the last one that is when Postgres has stopped.
 """
@@ -65,6 +65,7 @@ class Keeper:
         self._leaving: list[socket.socket] = []
         self._selector = selectors.DefaultSelector()
         self._ready = False
+        self._was_ready = False
         self._told_to_stop = False
         self._starts: list[float] = []
         self._add_user(first)
@@ -153,7 +154,7 @@ class Keeper:
         if self._server.poll() is not None:
             self._relaunch()
         elif not self._ready and self._cluster.is_ready(self._server.pid):
-            self._ready = True
+            self._ready = self._was_ready = True
             for user in self.users:
                 self._greet(user)
 
@@ -162,7 +163,8 @@ class Keeper:
         self._read_log()
         self._drop_log()
         now = time.monotonic()
-        if self._ready:
+        self._ready = False
+        if self._was_ready:
             self._starts = [start for start in self._starts if start > now - 60]
             again = len(self._starts) < _RESTARTS_PER_MINUTE
         else:

@@ -220,6 +220,15 @@ async def comes_back(url: str, seconds: float = 20.0) -> None:
     raise AssertionError("the server did not come back")
 
 
+async def test_who_joins_while_a_killed_postgres_recovers_waits_for_it(folder: Path) -> None:
+    async with await embedded.start(folder) as server:
+        await make_table(server.url)
+        kill([postmaster(folder)])
+        await asyncio.sleep(0.1)  # its keeper has noticed, and waits twice as long before it starts it again
+        async with await embedded.start(folder) as joined:
+            assert await value(joined.url, KEPT) == "sale"
+
+
 async def test_a_postgres_that_keeps_dying_is_given_up(folder: Path) -> None:
     async with await embedded.start(folder, durable=False):
         until = time.monotonic() + 30

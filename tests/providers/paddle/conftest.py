@@ -1,5 +1,4 @@
 import os
-import warnings
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +28,11 @@ class CompleteResponse(aiohttp.ClientResponse):
         super().__init__(*args, **kwargs)
 
 
+class Script(aioresponses):
+    def add(self, *args, **kwargs):
+        super().add(*args, **{"response_class": CompleteResponse, **kwargs})
+
+
 @pytest.fixture
 def official() -> Path:
     """The fixtures of Paddle's SDKs; they are not part of this repository."""
@@ -45,7 +49,7 @@ def config() -> PaddleConfig:
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(response_class=CompleteResponse) as session:
+    async with aiohttp.ClientSession() as session:
         yield session
 
 
@@ -55,9 +59,9 @@ def provider(config, http):
 
 
 @pytest.fixture
-def paddle() -> Iterator[aioresponses]:
+def paddle() -> Iterator[Script]:
     """Paddle's API, answered from a script."""
-    with warnings.catch_warnings(), aioresponses() as script:
+    with Script() as script:
         yield script
 
 

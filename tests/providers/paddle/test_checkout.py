@@ -3,6 +3,7 @@ from datetime import timedelta
 
 import aiohttp
 import pytest
+from aiohttp import web
 from yarl import URL
 
 from gateway.sdk import Attribution, CheckoutRequest, Money, Rejected, Unavailable, Unsupported, headers_of
@@ -174,10 +175,16 @@ async def test_a_broken_connection_is_unavailable_and_the_post_is_not_repeated(p
     assert caught.value.__cause__ is None
 
 
-async def test_an_endless_answer_is_cut(provider, paddle):
-    paddle.post(URL_TRANSACTIONS, status=201, body=b" " * (MAX_ANSWER + 1))
+async def test_an_endless_answer_is_cut(config, provider, aiohttp_server):
+    async def endless(request):
+        return web.Response(body=b" " * (MAX_ANSWER + 1))
+
+    app = web.Application()
+    app.router.add_post("/transactions", endless)
+    server = await aiohttp_server(app)
+    local = config.model_copy(update={"base_url": str(server.make_url("")).rstrip("/")})
     with pytest.raises(Unavailable, match="longer"):
-        await provider.create_checkout(REQUEST)
+        await plugin.open(local, provider.runtime).create_checkout(REQUEST)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,133 @@
+"""Everything that is known around one id, for `trace`. Reads only; one site at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway.domain.delivery import DESTINATION
+from gateway.store.pool import Connection
+
+MOST_ROWS = 200
+"""Rows of each table in one story; a visitor or a subscription can have thousands."""
+
+SHORTEST_SEARCH = 6
+"""Characters. Shorter text would be found in bodies by accident."""
+
+SEARCH_MILLISECONDS = 5000
+"""The search through bodies has no index; on a very large site it gives up and the story goes on without it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Rows as they are, by table. `searched` is False where the search through the bodies gave up."""
+
+    checkouts: list[dict[str, Any]] = field(default_factory=list)
+    webhooks: list[dict[str, Any]] = field(default_factory=list)
+    ledger: list[dict[str, Any]] = field(default_factory=list)
+    outbox: list[dict[str, Any]] = field(default_factory=list)
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    hold: dict[str, Any] | None = None
+    refusals: list[dict[str, Any]] = field(default_factory=list)
+    searched: bool = True
+
+    def __bool__(self) -> bool:
+        return bool(self.checkouts or self.webhooks or self.ledger)
+
+
+LEDGER = """
+SELECT * FROM ledger WHERE site = $1 AND (order_id = $2 OR visitor_id = $2
+    OR (connection, payment_id) IN (SELECT connection, payment_id FROM ledger WHERE site = $1 AND (
+        payment_id = $2 OR checkout_id = $2 OR subscription_id = $2 OR event_key = $2
+        OR revenue_key IN ($2, 'payment:' || $2, 'refund:' || $2, 'reversal:' || $2))))
+ORDER BY occurred_at, revenue_key LIMIT $3
+"""
+
+CHECKOUTS = """
+SELECT * FROM checkouts
+WHERE site = $1 AND (order_id = ANY($2::text[]) OR checkout_id = ANY($3::text[]) OR visitor_id = $4)
+ORDER BY created_at LIMIT $5
+"""
+
+COLUMNS = (
+    "id, connection, event_key, event_id, event_type, received_at, last_seen_at, seen, outcome, reason, detail, due_at"
+)
+
+WEBHOOKS = f"""
+SELECT {COLUMNS} FROM inbox
+WHERE site = $1 AND (event_id = $2 OR event_key = $2 OR id::text = $2
+    OR (connection, event_key) IN (SELECT * FROM unnest($3::text[], $4::text[])))
+ORDER BY received_at, id LIMIT $5
+"""  # noqa: S608 - constant text
+
+SEARCH = f"""
+SELECT {COLUMNS} FROM inbox
+WHERE site = $1 AND EXISTS (SELECT 1 FROM unnest($2::bytea[]) AS word WHERE position(word IN body) > 0)
+ORDER BY received_at, id LIMIT $3
+"""  # noqa: S608 - constant text
+
+
+async def find(connection: Connection, site: str, query: str) -> Found:
+    """Return what one site knows of an order, payment, refund, event, checkout or visitor id."""
+    ledger = await _rows(connection, LEDGER, site, query, MOST_ROWS)
+    orders = {query, *(row["order_id"] for row in ledger if row["order_id"])}
+    checkout_ids = {query, *(row["checkout_id"] for row in ledger if row["checkout_id"])}
+    checkouts = await _rows(connection, CHECKOUTS, site, sorted(orders), sorted(checkout_ids), query, MOST_ROWS)
+    events = [(row["connection"], row["event_key"]) for row in ledger if row["event_key"]]
+    named = await _rows(
+        connection, WEBHOOKS, site, query, [name for name, _ in events], [key for _, key in events], MOST_ROWS
+    )
+    words = {query, *(row["payment_id"] for row in ledger), *(row["checkout_id"] or "" for row in checkouts)}
+    return await _around(connection, site, words, ledger=ledger, checkouts=checkouts, named=named)
+
+
+async def _around(
+    connection: Connection,
+    site: str,
+    words: set[str],
+    *,
+    ledger: list[dict[str, Any]],
+    checkouts: list[dict[str, Any]],
+    named: list[dict[str, Any]],
+) -> Found:
+    keys = ([row["connection"] for row in ledger], [row["revenue_key"] for row in ledger])
+    place = (
+        "site = $1 AND destination = $2 AND (connection, revenue_key) IN (SELECT * FROM unnest($3::text[], $4::text[]))"
+    )
+    outbox = await _rows(connection, f"SELECT * FROM outbox WHERE {place}", site, DESTINATION, *keys)  # noqa: S608
+    attempts = await _rows(
+        connection,
+        f"SELECT * FROM attempts WHERE {place} ORDER BY number",
+        site,
+        DESTINATION,
+        *keys,
+    )
+    hold = await connection.fetchrow("SELECT * FROM holds WHERE site = $1 AND destination = $2", site, DESTINATION)
+    refusals = await _rows(connection, "SELECT * FROM refusals WHERE site = $1 ORDER BY last_at DESC", site)
+    mentioned = await search(connection, site, sorted(word for word in words if len(word) >= SHORTEST_SEARCH))
+    by_id = {row["id"]: row for row in (*(mentioned or ()), *named)}
+    return Found(
+        checkouts=checkouts,
+        webhooks=sorted(by_id.values(), key=lambda row: (row["received_at"], row["id"])),
+        ledger=ledger,
+        outbox=outbox,
+        attempts=attempts,
+        hold=dict(hold) if hold else None,
+        refusals=refusals,
+        searched=mentioned is not None,
+    )
+
+
+async def search(connection: Connection, site: str, words: Sequence[str]) -> list[dict[str, Any]] | None:
+    """Return webhooks whose body mentions one of the words; None where that takes too long."""
+    needles = [word.encode("utf-8", "surrogatepass") for word in words]
+    if not needles:
+        return []
+    try:
+        rows = await connection.fetch(SEARCH, site, needles, MOST_ROWS, timeout=SEARCH_MILLISECONDS / 1000)
+    except TimeoutError:
+        return None
+    return [dict(row) for row in rows]
+
+
+async def _rows(connection: Connection, sql: str, *arguments: Any) -> list[dict[str, Any]]:
+    return [dict(row) for row in await connection.fetch(sql, *arguments)]
