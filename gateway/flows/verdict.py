@@ -212,6 +212,6 @@ def _refused(found: Found) -> str:
     row = found.refusals[0]
     doctor = f"; {row['doctor']}" if row["doctor"] else ""
     return (
-        f" {row['count']} webhooks to {row['site']}/{row['connection']} were refused, the last at {_when(row['last_at'])} "
-        f"({row['detail'] or row['reason']}{doctor})."
+        f" {row['count']} webhooks to {row['site']}/{row['connection']} were refused, the last at "
+        f"{_when(row['last_at'])} ({row['detail'] or row['reason']}{doctor})."
     )

@@ -65,6 +65,17 @@ WHERE site = $1 AND EXISTS (SELECT 1 FROM unnest($2::bytea[]) AS word WHERE posi
 ORDER BY received_at, id LIMIT $3
 """  # noqa: S608 - constant text
 
+OUTBOX = """
+SELECT * FROM outbox WHERE site = $1 AND destination = $2
+   AND (connection, revenue_key) IN (SELECT * FROM unnest($3::text[], $4::text[]))
+"""
+
+ATTEMPTS = """
+SELECT * FROM attempts WHERE site = $1 AND destination = $2
+   AND (connection, revenue_key) IN (SELECT * FROM unnest($3::text[], $4::text[]))
+ORDER BY number
+"""
+
 
 async def find(connection: Connection, site: str, query: str) -> Found:
     """Return what one site knows of an order, payment, refund, event, checkout or visitor id."""
@@ -90,17 +101,8 @@ async def _around(
     named: list[dict[str, Any]],
 ) -> Found:
     keys = ([row["connection"] for row in ledger], [row["revenue_key"] for row in ledger])
-    place = (
-        "site = $1 AND destination = $2 AND (connection, revenue_key) IN (SELECT * FROM unnest($3::text[], $4::text[]))"
-    )
-    outbox = await _rows(connection, f"SELECT * FROM outbox WHERE {place}", site, DESTINATION, *keys)  # noqa: S608
-    attempts = await _rows(
-        connection,
-        f"SELECT * FROM attempts WHERE {place} ORDER BY number",
-        site,
-        DESTINATION,
-        *keys,
-    )
+    outbox = await _rows(connection, OUTBOX, site, DESTINATION, *keys)
+    attempts = await _rows(connection, ATTEMPTS, site, DESTINATION, *keys)
     hold = await connection.fetchrow("SELECT * FROM holds WHERE site = $1 AND destination = $2", site, DESTINATION)
     refusals = await _rows(connection, "SELECT * FROM refusals WHERE site = $1 ORDER BY last_at DESC", site)
     mentioned = await search(connection, site, sorted(word for word in words if len(word) >= SHORTEST_SEARCH))

@@ -20,7 +20,9 @@ def test_a_timedelta_stays_as_it_is():
     assert parse_duration(timedelta(minutes=1)) == timedelta(minutes=1)
 
 
-@pytest.mark.parametrize("value", [5, 5.0, True, None, "", "5", "s", "-5s", "5 s", "5S", "1h30m", "1.5h", "5ms", "٥s", "5s\n", []])
+@pytest.mark.parametrize(
+    "value", [5, 5.0, True, None, "", "5", "s", "-5s", "5 s", "5S", "1h30m", "1.5h", "5ms", "٥s", "5s\n", []]
+)
 def test_anything_else_is_refused(value):
     with pytest.raises(ValueError, match="whole number with a unit"):
         parse_duration(value)

@@ -115,7 +115,10 @@ def test_every_setting_can_be_given(full, tmp_path):
     assert not database.embedded
     assert database.url.get_secret_value() == "postgresql://u:p%40ss@db/x"
     assert (database.data_dir, database.pool_size, database.pgbouncer) == (tmp_path / "pg", 20, True)
-    assert (full.worker.lease, full.retry.schedule) == (timedelta(minutes=1), (timedelta(seconds=1), timedelta(hours=1)))
+    assert (full.worker.lease, full.retry.schedule) == (
+        timedelta(minutes=1),
+        (timedelta(seconds=1), timedelta(hours=1)),
+    )
     assert (full.booking.wait, full.plugins.on_failure) == (timedelta(0), "skip")
 
 
@@ -161,7 +164,11 @@ def test_currencies_are_a_list_or_the_word_any(loaded, good, value, expected):
 
 @pytest.mark.parametrize(
     ("server", "public_url"),
-    [("", "http://127.0.0.1:8080"), ("server: {port: 9000}\n", "http://127.0.0.1:9000"), ("server: {host: '::1'}\n", "http://[::1]:8080")],
+    [
+        ("", "http://127.0.0.1:8080"),
+        ("server: {port: 9000}\n", "http://127.0.0.1:9000"),
+        ("server: {host: '::1'}\n", "http://[::1]:8080"),
+    ],
 )
 def test_without_a_public_url_this_machine_is_assumed(loaded, good, server, public_url):
     config = loaded(good.replace("server:\n  public_url: https://pay.example.com\n", server))
@@ -169,7 +176,9 @@ def test_without_a_public_url_this_machine_is_assumed(loaded, good, server, publ
 
 
 def test_a_value_never_becomes_structure(loaded):
-    config = loaded(environ={"WRITE_KEY": "a: [b]", "API_KEY": "{x: 1} # no comment", "WEBHOOK_SECRET": "- ${WRITE_KEY}"})
+    config = loaded(
+        environ={"WRITE_KEY": "a: [b]", "API_KEY": "{x: 1} # no comment", "WEBHOOK_SECRET": "- ${WRITE_KEY}"}
+    )
     settings = config.sites["acme"].providers["paddle"].settings
     assert config.sites["acme"].faurya.write_key.get_secret_value() == "a: [b]"
     assert settings.api_key.get_secret_value() == "{x: 1} # no comment"

@@ -76,4 +76,3 @@ def test_doubling_every_dollar_gives_the_text_itself(text):
 @given(st.text())
 def test_what_a_variable_holds_is_never_looked_at_again(value):
     assert interpolate("${V}", Sources({"V": value}.get, read)).text == value
-

@@ -4,13 +4,12 @@ Every mistake that a file can have, with its line and what it says.
 `mistakes.txt` is the table: a fact, what is replaced in the good file (-), by what (+), and every line of the report (=).
 """
 
-import re
 from pathlib import Path
 
 import pytest
 
 from gateway.config import ConfigError, Mistake, PluginUnknown
-from gateway.config.mistakes import Report, shown
+from gateway.config.mistakes import shown
 
 
 def cases():
@@ -20,7 +19,7 @@ def cases():
         yield pytest.param("\n".join(marked["-"]), marked["+"], marked["="], id=title.removeprefix("## "))
 
 
-@pytest.mark.parametrize(("old", "new", "expected"), cases())
+@pytest.mark.parametrize(("old", "new", "expected"), list(cases()))
 def test_a_mistake_has_its_line_and_says_what_to_do(lines, good, old, new, expected):
     assert good.count(old) == 1
     text = good.replace(old, "\n".join(new)) if new else good.replace(old + "\n", "")
@@ -74,14 +73,15 @@ sites:
 
 def test_secrets_are_in_no_mistake_and_no_error(lines, good, loaded):
     secrets = ("write-secret", "wrong-api-secret", "hook-secret", "db-secret", "crash-secret")
-    text = good.replace("url: embedded", "url: mysql://u:db-secret@h/d").replace("environment: sandbox", "environment: moon")
-    text = text.replace("tolerance", "x").replace("    plans:", "      crashing: {environment: live, key: crash-secret}\n    plans:")
+    text = good.replace("url: embedded", "url: mysql://u:db-secret@h/d").replace("sandbox", "moon")
+    text = text.replace("    plans:", "      crashing: {environment: live, key: crash-secret}\n    plans:")
     environ = {"WRITE_KEY": "write-secret\nü", "API_KEY": "wrong-api-secret\n'\"", "WEBHOOK_SECRET": "hook-secret"}
     with pytest.raises(ConfigError) as caught:
         loaded(text, environ=environ)
     assert len(caught.value.mistakes) == 5
-    shown_anywhere = f"{caught.value} {caught.value!r} {caught.value.mistakes!r} {caught.value.__cause__} {caught.value.__context__}"
-    assert not [secret for secret in secrets if secret in shown_anywhere]
+    assert caught.value.__context__ is None
+    everything = f"{caught.value} {caught.value!r} {caught.value.mistakes!r}"
+    assert not [secret for secret in secrets if secret in everything]
 
 
 def test_a_mistake_shows_what_is_known_of_its_place():
@@ -105,13 +105,5 @@ def test_a_path_is_one_line(path, expected):
     assert shown(path) == expected
 
 
-def test_what_follows_from_a_broken_setting_is_not_reported():
-    report = Report()
-    report.add_at("config.yaml", 9, "later", "is wrong")
-    report.places[()] = report.places.setdefault(("a",), report.places.get((), None)) or __import__(
-        "gateway.config.mistakes", fromlist=["Place"]
-    ).Place("config.yaml", 1)
-
-
 def test_errors_say_what_they_are_without_a_message():
-    assert re.match("The plugin is not installed", str(PluginUnknown()))
+    assert str(PluginUnknown()).startswith("The plugin is not installed")
