@@ -4,6 +4,7 @@ What pydantic found wrong, said for people: what to do, and never a value.
 pydantic's own texts speak of inputs; these tables speak of the file.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -123,5 +124,6 @@ def _without(text: str, secrets: Iterable[str]) -> str:
     """Return a message on one line, without secrets as they are, stripped or escaped."""
     spellings = {spelling for secret in secrets for spelling in (secret, secret.strip(), repr(secret)[1:-1])}
     for spelling in sorted(spellings - {""}, key=len, reverse=True):
-        text = text.replace(spelling, HIDDEN)
+        edge = r"\b" if len(spelling) < 4 else ""  # a short one is also within ordinary words
+        text = re.sub(edge + re.escape(spelling) + edge, HIDDEN, text)
     return " ".join(text.split())

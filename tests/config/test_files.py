@@ -13,6 +13,10 @@ sites:
 """
 MISSING = "No such file or directory"
 ITSELF = "includes itself: remove it, or narrow the pattern"
+NO_SITES = "sites: is required: add at least one site"
+NOT_TEXT = "contains a NUL or is not valid UTF-8: correct where the value comes from"
+NOT_A_LIST = "must be a list of files or patterns, such as [sites.d/*.yaml]"
+NO_FAURYA = "is required: where the site's money is recorded, such as {api: revenue, ...}"
 NAMELESS = "must be the name of a file, or a pattern such as sites.d/*.yaml"
 
 
@@ -53,20 +57,20 @@ def test_an_absent_file_is_named(models, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "expected"),
+    ("lines_of_database", "expected"),
     [
-        ("  url: embedded", "  url: embedded\n  url: x", "5: database.url: is given twice, here and in line 4: keep one"),
-        ("url: embedded", "url: embedded\n  ? [a]\n  : b", "5: database: has a key that is a list or a mapping: keys are words"),
-        ("url: embedded", "url: embedded\n  <<: {a: 1}", "5: database: merge keys (<<) are not supported: write the keys out"),
-        ("url: embedded", "url: !x embedded", "4: database.url: has a YAML tag (!...): tags are not supported, put text in quotes"),
-        ("url: embedded", "url: &a [*a]", "4: database.url[0]: refers to itself: write the value out"),
-        ("url: embedded", 'url: "a\\0"', "4: database.url: contains a NUL or is not valid UTF-8: correct where the value comes from"),
-        ("url: embedded", "url:", "4: database.url: has no value: give one, or remove the line"),
-        ("url: embedded", "url: ~", "4: database.url: has no value: give one, or remove the line"),
+        ("url: x\n  url: y", "5: database.url: is given twice, here and in line 4: keep one"),
+        ("? [a]\n  : b", "4: database: has a key that is a list or a mapping: keys are words"),
+        ("<<: {a: 1}", "4: database: merge keys (<<) are not supported: write the keys out"),
+        ("url: !x y", "4: database.url: has a YAML tag (!...): tags are not supported, put text in quotes"),
+        ("url: &a [*a]", "4: database.url[0]: refers to itself: write the value out"),
+        ("url:", "4: database.url: has no value: give one, or remove the line"),
+        ("url: ~", "4: database.url: has no value: give one, or remove the line"),
+        ('url: "a\\0"', f"4: database.url: {NOT_TEXT}"),
     ],
-)  # fmt: skip
-def test_yaml_that_means_nothing_here_is_explained(changed, old, new, expected):
-    assert changed(old, new) == [f"config.yaml:{expected}"]
+)
+def test_yaml_that_means_nothing_here_is_explained(changed, lines_of_database, expected):
+    assert f"config.yaml:{expected}" in changed("url: embedded", lines_of_database)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +81,7 @@ def test_yaml_that_means_nothing_here_is_explained(changed, old, new, expected):
         ("!!bool maybe", "must be a whole number"),
         ("2024-01-01", "must be a whole number"),
         (".inf", "must be a whole number"),
-        ("9" * 200, "must be a whole number"),
+        ("9" * 200, "must be at most 36500"),
         ("1e3", None),
         ("+0x1F90", None),
         ("0o7777", None),
@@ -92,13 +96,13 @@ def test_a_scalar_is_what_yaml_1_2_says(lines, good, value, message):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("{}\n", ["1: database: is required: add database: {url: ...}", "1: sites: is required: add at least one site"]),
-        (MINIMAL, ["1: sites: is required: add at least one site"]),
-        (MINIMAL + "sites: {}\n", ["2: sites: is required: add at least one site"]),
+        ("{}\n", ["1: database: is required: add database: {url: ...}", f"1: {NO_SITES}"]),
+        (MINIMAL, [f"1: {NO_SITES}"]),
+        (MINIMAL + "sites: {}\n", [f"2: {NO_SITES}"]),
         (MINIMAL + "sites:\n", ["2: sites: has no value: give one, or remove the line"]),
         (MINIMAL + "sites: [acme]\n", ["2: sites: must be a mapping (key: value lines)"]),
     ],
-)  # fmt: skip
+)
 def test_a_configuration_has_a_site(lines, text, expected):
     assert lines(text) == [f"config.yaml:{line}" for line in expected]
 
@@ -129,7 +133,7 @@ def test_an_absolute_pattern_is_possible(loaded, tmp_path):
 @pytest.mark.parametrize(
     ("include", "files", "expected"),
     [
-        ("sites.d/*.yaml", {}, ["config.yaml:24: include: must be a list of files or patterns, such as [sites.d/*.yaml]"]),
+        ("sites.d/*.yaml", {}, [f"config.yaml:24: include: {NOT_A_LIST}"]),
         ("[none/*.yaml]", {}, []),
         ("[7, '']", {}, [f"config.yaml:24: include[0]: {NAMELESS}", f"config.yaml:24: include[1]: {NAMELESS}"]),
         ("\n- none/*.yaml\n- no.yaml", {}, [f"config.yaml:26: include[1]: no.yaml cannot be read: {MISSING}"]),
@@ -154,13 +158,13 @@ def test_an_absolute_pattern_is_possible(loaded, tmp_path):
             {"b.yaml": "sites:\n  acme: {}\n  other: {origin: []}\n"},
             [
                 "b.yaml:2: sites.acme: is already defined in config.yaml:6: keep one",
-                "b.yaml:3: sites.other.faurya: is required: where the site's money is recorded, such as {api: revenue, ...}",
+                f"b.yaml:3: sites.other.faurya: {NO_FAURYA}",
                 "b.yaml:3: sites.other.origin: unknown key: did you mean origins?",
                 "b.yaml:3: sites.other.providers: is required: at least one connection to a payment provider",
             ],
         ),
     ],
-)  # fmt: skip
+)
 def test_what_can_be_wrong_with_included_files(lines, good, include, files, expected):
     assert lines(f"{good}include: {include}\n", files) == expected
 
@@ -232,7 +236,4 @@ def test_a_secret_file_that_cannot_be_read_is_named(changed, value, message):
 
 def test_a_variable_that_is_not_utf8_is_refused(lines):
     environ = {"WRITE_KEY": "a\udcffb", "API_KEY": "k", "WEBHOOK_SECRET": "s"}
-    assert lines(environ=environ) == [
-        "config.yaml:12: sites.acme.faurya.write_key: contains a NUL or is not valid UTF-8: "
-        "correct where the value comes from"
-    ]
+    assert lines(environ=environ) == [f"config.yaml:12: sites.acme.faurya.write_key: {NOT_TEXT}"]
