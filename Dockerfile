@@ -19,6 +19,8 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY gateway gateway
 COPY providers providers
+# Nothing is installed by an unpinned name: it is the wheel that was just built.
+# hadolint ignore=DL3013
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels . \
     && python -m venv --without-pip /opt/gateway \
     && set -- /wheels/*.whl \

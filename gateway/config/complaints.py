@@ -124,6 +124,6 @@ def _without(text: str, secrets: Iterable[str]) -> str:
     """Return a message on one line, without secrets as they are, stripped or escaped."""
     spellings = {spelling for secret in secrets for spelling in (secret, secret.strip(), repr(secret)[1:-1])}
     for spelling in sorted(spellings - {""}, key=len, reverse=True):
-        edge = r"\b" if len(spelling) < 4 else ""  # a short one is also within ordinary words
-        text = re.sub(edge + re.escape(spelling) + edge, HIDDEN, text)
+        short = len(spelling) < 4  # a short one is also within ordinary words
+        text = re.sub(rf"(?<!\w){re.escape(spelling)}(?!\w)" if short else re.escape(spelling), HIDDEN, text)
     return " ".join(text.split())

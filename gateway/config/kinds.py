@@ -120,7 +120,7 @@ _CODE = {"type": "string", "pattern": "^[A-Z]{3}$"}
 _CODE_OR_ANY = {"anyOf": [{"const": ANY}, _CODE]}
 
 Whole: TypeAlias = Annotated[int, BeforeValidator(_not_a_bool)]
-Port: TypeAlias = Annotated[Whole, Field(ge=1, le=65535)]
+Port: TypeAlias = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_not_a_bool)]
 Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=255)]
 HeaderText: TypeAlias = Annotated[str, Field(max_length=4096), AfterValidator(parse_header_text)]
 HeaderSecret: TypeAlias = Annotated[SecretStr, Field(max_length=4096), AfterValidator(parse_header_secret)]
@@ -136,7 +136,7 @@ Network: TypeAlias = Annotated[
 ]
 DatabaseUrl: TypeAlias = Annotated[
     SecretStr,
-    PlainValidator(parse_database_url),
+    BeforeValidator(parse_database_url),
     WithJsonSchema({"anyOf": [{"const": EMBEDDED}, {"type": "string", "pattern": "^postgres(ql)?://"}]}),
 ]
 Price: TypeAlias = Annotated[

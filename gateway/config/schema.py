@@ -94,15 +94,12 @@ def _plugin_defs(plugin: str, models: PluginModels, connection: Node) -> dict[st
 
 def _any_connection(plugins: Sequence[str]) -> Node:
     """Return the schema of a connection that names its plugin."""
-    return {
-        "type": "object",
-        "required": ["plugin"],
-        "properties": {"plugin": {"enum": list(plugins)}},
-        "allOf": [
-            {"if": {"properties": {"plugin": {"const": name}}}, "then": {"$ref": f"#/$defs/connection.{name}"}}
-            for name in plugins
-        ],
-    }
+    by_plugin = [
+        {"if": {"properties": {"plugin": {"const": name}}}, "then": {"$ref": f"#/$defs/connection.{name}"}}
+        for name in plugins
+    ]
+    named: Node = {"type": "object", "required": ["plugin"], "properties": {"plugin": {"enum": list(plugins)}}}
+    return {**named, "allOf": by_plugin} if by_plugin else named
 
 
 def _site(site: Node, plugins: Sequence[str]) -> Node:

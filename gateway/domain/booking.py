@@ -139,14 +139,14 @@ class Books:
     attempted: set[tuple[str, str]] = field(default_factory=set)
     sales: dict[tuple[str, str], Entry] = field(default_factory=dict)
     firsts: dict[tuple[str, str], Entry] = field(default_factory=dict)
-    refunded: dict[tuple[str, str], int] = field(default_factory=dict)
+    refunded: dict[tuple[str, str], dict[str, RevenueEvent]] = field(default_factory=dict)
     checkouts: dict[tuple[str, str], KnownCheckout] = field(default_factory=dict)
     orders: dict[str, KnownCheckout] = field(default_factory=dict)
     carried: set[str] = field(default_factory=set)
     foreign: set[tuple[str, str]] = field(default_factory=set)
 
     def learn(self, entry: Entry, status: Status) -> None:
-        """Take a line of the ledger into account, as if it had been read from there."""
+        """Take a line of the ledger into account, as if it had been read from there; again after it was filled."""
         event, connection = entry.event, entry.connection
         self.entries[connection, event.key] = entry
         self.statuses[connection, event.key] = status
@@ -154,8 +154,7 @@ class Books:
             self.sales[connection, event.payment_id] = entry
             self._learn_first(entry)
         if event.cumulative:
-            place = (connection, event.payment_id)
-            self.refunded[place] = self.refunded.get(place, 0) + event.amount.minor
+            self.refunded.setdefault((connection, event.payment_id), {})[event.key] = event
         if entry.carries_order and entry.order_id:
             self.carried.add(entry.order_id)
 
@@ -164,8 +163,13 @@ class Books:
             return
         place = (entry.connection, entry.event.subscription_id)
         first = self.firsts.get(place)
-        if first is None or first.event.key == entry.event.key or entry.booked_at < first.booked_at:
+        if first is None or first.event.key == entry.event.key or _age(entry) < _age(first):
             self.firsts[place] = entry
+
+
+def _age(entry: Entry) -> tuple[datetime, datetime]:
+    """One batch books everything at the same moment; then the money that moved first is the first."""
+    return entry.booked_at, entry.event.occurred_at
 
 
 def decide(
@@ -202,7 +206,7 @@ def _claimed(event: RevenueEvent, rules: Rules, books: Books) -> bool | None:
         return any(item in rules.claims for item in event.items)
     if _began(event, rules, books) or _first(event, rules, books):
         return True
-    if event.kind is RevenueKind.PURCHASE or event.subscription_id is None:
+    if event.subscription_id is None or not (event.kind is RevenueKind.RENEWAL or _order(event, rules, books)):
         return False
     return False if _is_foreign(subscription_ref(event.subscription_id), rules, books) else None
 
@@ -220,10 +224,14 @@ def _began(event: RevenueEvent, rules: Rules, books: Books) -> KnownCheckout | N
     """
     if event.checkout_id and (found := books.checkouts.get((rules.connection, event.checkout_id))):
         return found
+    order = _order(event, rules, books)
+    return order if order and (order.checkout_id is None or event.checkout_id is None) else None
+
+
+def _order(event: RevenueEvent, rules: Rules, books: Books) -> KnownCheckout | None:
+    """Return the checkout of ours that the event's reference names; a browser may have written the reference."""
     order = books.orders.get(event.reference or "")
-    if order and order.connection == rules.connection and (order.checkout_id is None or event.checkout_id is None):
-        return order
-    return None
+    return order if order and order.connection == rules.connection else None
 
 
 def _first(event: RevenueEvent, rules: Rules, books: Books) -> Entry | None:
@@ -231,13 +239,14 @@ def _first(event: RevenueEvent, rules: Rules, books: Books) -> Entry | None:
 
 
 def _missing(event: RevenueEvent, rules: Rules, books: Books, *, undecided: bool) -> str | None:
-    """Return what a refund or a renewal without ids still waits for."""
+    """Return what a refund or a renewal without ids, or money whose owner is undecided, still waits for."""
     if not undecided and (event.attribution or _own_checkout(event, rules, books)):
         return None
     if event.kind not in SALES:
         has_sale = (rules.connection, event.payment_id) in books.sales
         return None if has_sale else payment_ref(event.payment_id)
-    if event.kind is RevenueKind.RENEWAL and event.subscription_id and not _first(event, rules, books):
+    follows = undecided or event.kind is RevenueKind.RENEWAL
+    if follows and event.subscription_id and not _first(event, rules, books):
         return subscription_ref(event.subscription_id)
     return None
 
@@ -255,22 +264,33 @@ def _moved(event: RevenueEvent, rules: Rules, books: Books) -> RevenueEvent | No
     """Return the event with what really moved: of a running total only the part not booked yet; None if nothing is."""
     if not event.cumulative:
         return event
-    difference = event.amount.minor - books.refunded.get((rules.connection, event.payment_id), 0)
-    if difference <= 0:
+    booked = books.refunded.get((rules.connection, event.payment_id), {}).values()
+    parts = [part for part in booked if part.amount.currency == event.amount.currency]
+    amount = _rest(event.amount, [part.amount for part in parts])
+    if amount is None or amount.minor <= 0:
         return None
-    return replace(event, amount=Money(difference, event.amount.currency))
+    tax, net = _rest(event.tax, [part.tax for part in parts]), _rest(event.net, [part.net for part in parts])
+    return replace(event, amount=amount, tax=tax, net=net)
+
+
+def _rest(total: Money | None, parts: Sequence[Money | None]) -> Money | None:
+    """Return what of a running total its booked parts leave; None where any of the figures is not known."""
+    known = [part.minor for part in parts if part is not None]
+    if total is None or len(known) < len(parts):
+        return None
+    return Money(total.minor - sum(known), total.currency)
 
 
 def _entry(event: RevenueEvent, rules: Rules, books: Books, *, now: datetime, event_key: str | None) -> Entry:
     source, attribution = _attribute(event, rules, books)
-    order_id = _order_id(event, rules, books)
+    brought = _brought_order_id(event, rules, books)
     return Entry(
         connection=rules.connection,
         plugin=rules.plugin,
         event=event,
         test=event.test or not rules.live,
-        order_id=order_id,
-        carries_order=event.kind is RevenueKind.PURCHASE and order_id is not None and order_id not in books.carried,
+        order_id=brought or _inherited_order_id(event, rules, books),
+        carries_order=event.kind is RevenueKind.PURCHASE and brought is not None and brought not in books.carried,
         attribution=attribution,
         attribution_source=source,
         event_key=event_key,
@@ -291,10 +311,13 @@ def _attribute(event: RevenueEvent, rules: Rules, books: Books) -> tuple[Attribu
     )
 
 
-def _order_id(event: RevenueEvent, rules: Rules, books: Books) -> str | None:
+def _brought_order_id(event: RevenueEvent, rules: Rules, books: Books) -> str | None:
+    """Return the order id that came with the event itself: only such a one is ever sent."""
     own = books.checkouts.get((rules.connection, event.checkout_id)) if event.checkout_id else None
-    if own or event.reference:
-        return own.order_id if own else event.reference
+    return own.order_id if own else event.reference
+
+
+def _inherited_order_id(event: RevenueEvent, rules: Rules, books: Books) -> str | None:
     parent = books.sales.get((rules.connection, event.payment_id)) or _first(event, rules, books)
     return parent.order_id if parent else None
 
@@ -303,16 +326,22 @@ def _fill(known: Entry, event: RevenueEvent, rules: Rules, books: Books) -> Book
     """Take figures or ids that the booked line lacks from another event of the same movement; amounts never change."""
     place = (known.connection, event.key)
     unsent = books.statuses[place] in (Status.PENDING, Status.UNATTRIBUTED) and place not in books.attempted
-    entry = known
-    same_currency = event.amount.currency == known.event.amount.currency
-    for figure in ("tax", "net"):
-        if same_currency and getattr(entry.event, figure) is None and getattr(event, figure) is not None:
-            entry = replace(entry, event=replace(entry.event, **{figure: getattr(event, figure)}))
-    if unsent and event.attribution.visitor_id and not known.attribution.visitor_id:
-        entry = replace(entry, attribution=event.attribution, attribution_source=AttributionSource.WEBHOOK)
-    if entry is known:
+    entry = replace(known, event=_with_figures(known.event, event))
+    if unsent and not known.attribution.visitor_id:
+        both = [(known.attribution_source, known.attribution), (AttributionSource.WEBHOOK, event.attribution)]
+        source, attribution = choose(both)
+        entry = replace(entry, attribution=attribution, attribution_source=source)
+    if entry == known:
         return Already(known.event_key)
     return Booked(entry=entry, dispatch=freeze(entry, rules, books) if unsent else None, fills=True)
+
+
+def _with_figures(booked: RevenueEvent, event: RevenueEvent) -> RevenueEvent:
+    """Return the booked event with the figures that it lacks, where they belong to the amount that was booked."""
+    is_part = event.cumulative and event.amount != booked.amount
+    if is_part or event.amount.currency != booked.amount.currency:
+        return booked
+    return replace(booked, tax=booked.tax or event.tax, net=booked.net or event.net)
 
 
 def freeze(entry: Entry, rules: Rules, books: Books) -> Dispatch:
@@ -380,14 +409,36 @@ def _never_sent(entry: Entry, rules: Rules, minor: int | None) -> Reason | None:
 
 
 def _behind_sale(entry: Entry, books: Books, waiting: Reason | None) -> tuple[Status, Reason | None]:
-    """A refund goes out only after its sale did."""
+    """A refund goes out only after its sale did; a reversal gives back no more than refunds took."""
     sale = books.sales.get((entry.connection, entry.event.payment_id))
     status = books.statuses.get((entry.connection, sale.event.key)) if sale else None
-    if status in SUCCESSES:
-        return Status.PENDING, waiting
+    if status is not Status.PENDING and status not in SUCCESSES:
+        return Status.SKIPPED, Reason.SALE_NOT_RECORDED
+    if entry.event.kind is RevenueKind.REFUND_REVERSAL and _refund_never_sent(entry, books):
+        return Status.SKIPPED, Reason.REFUND_NOT_FORWARDED
     if status is Status.PENDING:
         return Status.PENDING, waiting or Reason.WAITING_FOR_SALE
-    return Status.SKIPPED, Reason.SALE_NOT_RECORDED
+    return Status.PENDING, waiting
+
+
+def _refund_never_sent(reversal: Entry, books: Books) -> bool:
+    """
+    Say whether the refund that a reversal undoes was never sent, so that sending the reversal would count money twice.
+
+    A reversal names only its payment: with some refund of it unsent, the sent ones must cover every reversal.
+    """
+    covered, some_unsent = -reversal.event.amount.minor, False
+    for place, entry in books.entries.items():
+        event = entry.event
+        if (entry.connection, event.payment_id) != (reversal.connection, reversal.event.payment_id):
+            continue
+        is_sent = books.statuses[place] in (Status.PENDING, *SUCCESSES)
+        if event.kind is RevenueKind.REFUND:
+            some_unsent = some_unsent or not is_sent
+            covered += event.amount.minor if is_sent else 0
+        elif event.kind is RevenueKind.REFUND_REVERSAL and is_sent and event.key != reversal.event.key:
+            covered -= event.amount.minor
+    return some_unsent and covered < 0
 
 
 def in_order(events: Sequence[RevenueEvent]) -> list[RevenueEvent]:

@@ -162,6 +162,6 @@ def next_wait(schedule: Sequence[timedelta], spent: int, draw: float) -> timedel
 
     `draw` in [0, 1) moves the time by up to 20 % either way.
     """
-    if spent > len(schedule):
+    if max(spent, 1) > len(schedule):
         return None
-    return schedule[spent - 1] * (1 - JITTER + 2 * JITTER * draw)
+    return schedule[max(spent, 1) - 1] * (1 - JITTER + 2 * JITTER * draw)

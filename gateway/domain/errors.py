@@ -15,7 +15,8 @@ class ProviderError(Exception):
     """Something between the gateway and a payment provider went wrong."""
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or self.__doc__)
+        first_line = (self.__doc__ or type(self).__name__).strip().partition("\n")[0]
+        super().__init__(message or first_line)
 
 
 class Unavailable(ProviderError):

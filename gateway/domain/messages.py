@@ -38,12 +38,12 @@ class WebhookRequest:
 
     `url` is the configured public URL with the request's query, never built from Host. `body` is the bytes as received.
     `received_at` is aware UTC: the only clock that `verify` may use. Header values hold bytes that are not UTF-8 as
-    surrogate escapes.
+    surrogate escapes. The repr leaves out whatever may hold a secret.
     """
 
     method: str
-    url: str
-    headers: Headers
+    url: str = field(repr=False)
+    headers: Headers = field(repr=False)
     body: bytes = field(repr=False)
     received_at: datetime
     remote_ip: str | None = None
@@ -154,7 +154,8 @@ class Checkout:
     def __post_init__(self) -> None:
         checked(self.url, "url", MAX_URL)
         object.__setattr__(self, "checkout_id", checked_or_none(self.checkout_id, "checkout_id"))
-        if self.expires_at is not None and self.expires_at.utcoffset() is None:
+        expires_at: object = self.expires_at  # plugins are not all type-checked
+        if expires_at is not None and (not isinstance(expires_at, datetime) or expires_at.utcoffset() is None):
             raise Malformed("expires_at must be a datetime with a time zone")
 
 

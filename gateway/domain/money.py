@@ -4,8 +4,9 @@ Money as integers of the currency's minor unit, end to end.
 Exponents are those of ISO 4217: 6500 USD is 65.00, 6500 JPY is 6500 yen, 6500 KWD is 6.500.
 """
 
+import re
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cache
 
 from iso4217 import Currency
@@ -16,14 +17,24 @@ MAX_MINOR = 10**15
 """Larger than any payment; small enough for every JSON reader (2^53) and for a Postgres bigint after summing."""
 
 
-@cache
+DECIMAL = re.compile(r"(-?)([0-9]{1,16})(?:\.([0-9]{1,32}))?", re.ASCII)
+"""A plain decimal: no exponent, blanks or separators, and short enough to be an amount."""
+
+
 def exponent(currency: str) -> int:
     """Return the number of decimal places of an ISO 4217 currency; raise `Malformed` for anything else."""
+    if not isinstance(currency, str):
+        raise Malformed(f"a currency must be a string, not {type(currency).__name__}")
+    return _exponent(currency)
+
+
+@cache
+def _exponent(currency: str) -> int:
     try:
         places = Currency(currency).exponent
     except ValueError:
         places = None
-    if places is None or currency != currency.upper():
+    if places is None:
         raise Malformed(f"{currency[:16]!r} is not an ISO 4217 currency with a minor unit")
     return int(places)
 
@@ -39,9 +50,7 @@ class Money:
         if type(self.minor) is not int:  # a bool is an int to isinstance
             raise Malformed(f"an amount must be a whole number of minor units, not {type(self.minor).__name__}")
         if abs(self.minor) > MAX_MINOR:
-            raise Malformed(f"an amount of {len(str(abs(self.minor)))} digits is not believable")
-        if not isinstance(self.currency, str):
-            raise Malformed(f"a currency must be a string, not {type(self.currency).__name__}")
+            raise Malformed("an amount beyond 10^15 minor units is not believable")
         exponent(self.currency)
 
     def __str__(self) -> str:
@@ -53,12 +62,18 @@ class Money:
 
 
 def from_major(text: str, currency: str) -> Money:
-    """Return the money that a decimal string such as "49.00" names; raise `Malformed` if it is not exact."""
-    try:
-        minor = Decimal(text).scaleb(exponent(currency))
-        whole = int(minor)
-    except (InvalidOperation, ValueError, OverflowError, TypeError):
-        raise Malformed(f"{str(text)[:32]!r} is not a decimal amount") from None
-    if minor != whole:
+    """
+    Return the money that a decimal string such as "49.00" names; raise `Malformed` if it is not exact.
+
+    A float, an exponent, blanks and separators are refused: what they mean is a guess.
+    """
+    places = exponent(currency)
+    if not isinstance(text, str):
+        raise Malformed(f"a decimal amount must be a string such as '49.00', not {type(text).__name__}")
+    parts = DECIMAL.fullmatch(text)
+    if parts is None:
+        raise Malformed(f"{text[:32]!r} is not a decimal amount such as '49.00'")
+    sign, whole, fraction = parts[1], parts[2], (parts[3] or "").rstrip("0")
+    if len(fraction) > places:
         raise Malformed(f"{text[:32]!r} has more decimal places than {currency} has")
-    return Money(whole, currency)
+    return Money(int(sign + whole + fraction.ljust(places, "0")), currency)

@@ -13,8 +13,8 @@ from gateway.domain.text import checked, checked_or_none
 MAX_KEY = 255
 """Characters. A key is part of a primary key; Postgres index rows end at about 2,700 bytes."""
 
-MAX_ITEMS = 100
-"""Price and product ids of one event; Paddle's own limit on a transaction's items."""
+MAX_ITEMS = 200
+"""Price and product ids of one event: both of each of the 100 items that a Paddle transaction has at most."""
 
 
 class RevenueKind(StrEnum):
@@ -33,7 +33,8 @@ class RevenueEvent:
 
     `key` names the movement (`payment:ID`, `refund:ID`, `reversal:ID`) and is the same from webhook and listing.
     `amount` is what the buyer paid, tax included, and for refunds and reversals what moved, never negative there.
-    With `cumulative`, `amount` is the total refunded so far and the key `refunds:PAYMENT:TOTAL`.
+    With `cumulative`, `amount` is the total refunded so far (`tax` and `net`, where given, are totals too) and the key
+    `refunds:PAYMENT:TOTAL`.
     `net` is what is left after tax and fee. `reference` is our order id, if it came back.
     """
 
@@ -63,7 +64,7 @@ class RevenueEvent:
             object.__setattr__(self, field, checked_or_none(getattr(self, field), field))
         self._check_types()
         self._check_amounts()
-        object.__setattr__(self, "occurred_at", self.occurred_at.astimezone(UTC))
+        object.__setattr__(self, "occurred_at", _utc(self.occurred_at))
         object.__setattr__(self, "items", tuple(checked(item, "items") for item in self.items[:MAX_ITEMS]))
 
     def _check_types(self) -> None:
@@ -94,3 +95,10 @@ class RevenueEvent:
     def own_id(self) -> str:
         """The movement's own id at the provider: the key without its first word."""
         return self.key.partition(":")[2] or self.key
+
+
+def _utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise Malformed("occurred_at is not a time between the years 1 and 9999 in UTC") from None

@@ -51,6 +51,10 @@ HOLDS = {
 }
 
 
+ORDER = ("purchase", "renewal", "refund", "refund_reversal")
+"""Which movement a story is about first, of several that an id names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One word for programs and one sentence for people."""
@@ -82,7 +86,7 @@ def _subject(query: str, ledger: Sequence[Row]) -> Row:
     for entry in ledger:
         if query in (entry["revenue_key"], entry["revenue_key"].partition(":")[2]):
             return entry
-    return next((entry for entry in ledger if entry["kind"] in ("purchase", "renewal")), ledger[0])
+    return min(ledger, key=lambda entry: ORDER.index(entry["kind"]))
 
 
 def _what(entry: Row) -> str:

@@ -170,7 +170,13 @@ class Harness:
 
 @asynccontextmanager
 async def harness(
-    database: str, folder: Path, *, text: str = CONFIG, with_worker: bool = True, clock: Clock | None = None
+    database: str,
+    folder: Path,
+    *,
+    text: str = CONFIG,
+    with_worker: bool = True,
+    clock: Clock | None = None,
+    company: str = "example",
 ) -> AsyncIterator[Harness]:
     """Yield a running gateway on the database at this URL."""
     async with AsyncExitStack() as stack:
@@ -195,10 +201,10 @@ async def harness(
         source = Source(path=path, environ={}, registry=PluginRegistry(entry_points(group=ENTRY_POINT_GROUP)))
         gateway = await stack.enter_async_context(running(source, source.load(), with_worker=with_worker, now=clock))
         await stack.enter_async_context(listening(gateway.application, "127.0.0.1", port))
-        company = gateway.live.connections["acme", "example"].provider.stand_in(  # type: ignore[attr-defined]
-            values["provider"], f"http://127.0.0.1:{port}/webhooks/acme/example", http
+        stand_in = gateway.live.connections["acme", company].provider.stand_in(  # type: ignore[attr-defined]
+            values["provider"], f"http://127.0.0.1:{port}/webhooks/acme/{company}", http
         )
-        await stack.enter_async_context(listening(company, "127.0.0.1", provider_port))
+        await stack.enter_async_context(listening(stand_in, "127.0.0.1", provider_port))
         pool = await stack.enter_async_context(asyncpg.create_pool(database, min_size=1, max_size=2))
         yield Harness(
             gateway=gateway,

@@ -1,0 +1,51 @@
+"""`faurya-gateway dev`: everything on this machine, with no account anywhere."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+DataDir = Annotated[Path, typer.Option(help="Where sales are kept; the demo uses the folder `dev` in it.")]
+Port = Annotated[int, typer.Option(min=0, max=65000, help="The shop's port; a free one where it is busy, or for 0.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Forget the sales of earlier demos first.")]
+
+
+def dev(port: Port = 8090, data_dir: DataDir = Path(".gateway-data"), fresh: Fresh = False) -> None:
+    """
+    Run a demo shop, the gateway, and stand-ins for the payment providers and for Faurya, until Ctrl-C.
+
+    Nothing leaves this machine and no account is needed. Sales are kept; the stand-ins forget theirs at the end.
+    """
+    from gateway.dev.demo import NoProvider
+    from gateway.dev.folder import DemoRuns, held
+    from gateway.store.embedded import EmbeddedError
+    from gateway.store.errors import StoreError
+
+    try:
+        with held(data_dir) as folder:
+            if fresh:
+                folder.forget()
+            asyncio.run(_run(folder, port))
+    except (DemoRuns, NoProvider, EmbeddedError, StoreError) as error:
+        typer.echo(f"faurya-gateway dev: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+async def _run(folder: "DemoFolder", port: int) -> None:
+    from gateway.app.serving import signals
+    from gateway.dev.demo import demo
+    from gateway.plugins import PluginRegistry
+    from gateway.telemetry import Redaction, configure_logging
+
+    redaction = Redaction()
+    configure_logging(redaction)
+    stop = asyncio.Event()
+    with signals(stop, reload=stop):  # a closed terminal stops the demo too
+        async with demo(folder, port=port, registry=PluginRegistry(), redaction=redaction) as running:
+            print_banner(running, Console(soft_wrap=True))
+            await stop.wait()
+            typer.echo("Stopping.", err=True)
