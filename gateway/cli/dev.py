@@ -1,13 +1,15 @@
 """`faurya-gateway dev`: everything on this machine, with no account anywhere."""
 
 import asyncio
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+
+if TYPE_CHECKING:
+    from gateway.dev.demo import Demo
+    from gateway.dev.folder import DemoFolder
 
 DataDir = Annotated[Path, typer.Option(help="Where sales are kept; the demo uses the folder `dev` in it.")]
 Port = Annotated[int, typer.Option(min=0, max=65000, help="The shop's port; a free one where it is busy, or for 0.")]
@@ -49,3 +51,29 @@ async def _run(folder: "DemoFolder", port: int) -> None:
             print_banner(running, Console(soft_wrap=True))
             await stop.wait()
             typer.echo("Stopping.", err=True)
+
+
+def print_banner(running: "Demo", console: Console) -> None:
+    """Print where everything is: in colour on a terminal, plain elsewhere."""
+    first = next(iter(running.addresses.shops))
+    console.print("\n[bold]Faurya Gateway, demo.[/] Nothing leaves this machine.\n", highlight=False)
+    for name, address, what in _places(running, first):
+        style = "bold green" if address == running.addresses.shops[first] else "cyan"
+        console.print(f"  {name:<14} [{style}]{address:<24}[/] [dim]{what}[/]", highlight=False)
+    config = running.config_path
+    console.print(f"\n  Another terminal: faurya-gateway trace ID --config {config}", highlight=False, markup=False)
+    console.print("  Ctrl-C stops everything; the sales are kept.\n", highlight=False)
+
+
+def _places(running: "Demo", first: str) -> list[tuple[str, str, str]]:
+    addresses = running.addresses
+    shops = [
+        (f"Shop {site}", address, "start here" if site == first else "another site, on Faurya's payments API")
+        for site, address in addresses.shops.items()
+    ]
+    providers = [
+        (provider.title, addresses.providers[first, provider.name], f"stand-in, as {first} uses it")
+        for provider in running.providers
+    ]
+    faurya = ("Faurya", addresses.faurya, "stand-in: what was recorded")
+    return [*shops, faurya, ("Gateway", addresses.gateway, "/readyz, /metrics"), *providers]

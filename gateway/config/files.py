@@ -29,11 +29,17 @@ class Unreadable(Exception):
     """A file cannot be read; the message is the reason alone."""
 
 
+class Absent(Unreadable):
+    """There is no such file."""
+
+
 def read_text(path: FilePath) -> str:
     """Return what a UTF-8 file holds; raise `Unreadable`."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise Absent(error.strerror) from None
     except OSError as error:
         raise Unreadable(error.strerror or type(error).__name__) from None
     except ValueError:
@@ -61,10 +67,10 @@ def sources(folder: FilePath, environ: Mapping[str, str], report: Report) -> Sou
 
 def dotenv(path: FilePath, report: Report) -> dict[str, str]:
     """Return the variables of a `.env` file as they are written, without expanding `$`; an absent file has none."""
-    if not path.exists():
-        return {}
     try:
         bindings = list(parse_stream(StringIO(read_text(path))))
+    except Absent:
+        return {}
     except Unreadable as error:
         report.add_at(str(path), None, "", f"cannot be read: {error}")
         return {}

@@ -86,9 +86,7 @@ async def demo(
         accounts = [site.account for site in SITES]
         await stack.enter_async_context(served(faurya_stand_in(accounts), sockets.faurya))
         source = Source(path=folder.config, environ={}, registry=registry)
-        gateway = await stack.enter_async_context(
-            running(source, source.load(), with_worker=True, redaction=redaction)
-        )
+        gateway = await stack.enter_async_context(running(source, source.load(), with_worker=True, redaction=redaction))
         await stack.enter_async_context(served(gateway.application, sockets.gateway))
         for place, taken in sockets.providers.items():
             await stack.enter_async_context(served(_stand_in(gateway, place, addresses, http), taken))

@@ -85,9 +85,7 @@ def _site(site: DemoSite, addresses: Addresses, providers: Sequence[DemoProvider
             provider.name: provider.connection(site.name, addresses.providers[site.name, provider.name])
             for provider in providers
         },
-        "plans": {
-            plan_of(provider, providers): {"provider": provider.name, **provider.plan} for provider in providers
-        },
+        "plans": {plan_of(provider, providers): {"provider": provider.name, **provider.plan} for provider in providers},
         "success_url": f"{shop}/thanks",
         "cancel_url": shop,
     }

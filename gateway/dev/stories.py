@@ -73,7 +73,9 @@ def progress(story: Story) -> Mapping[str, Any]:
 
 async def look_up(request: web.Request) -> web.Response:
     """Lead from the search field to the story."""
-    raise web.HTTPSeeOther(f"/trace/{quote(request.query.get('id', '').strip(), safe='')}" if request.query else "/sales")
+    raise web.HTTPSeeOther(
+        f"/trace/{quote(request.query.get('id', '').strip(), safe='')}" if request.query else "/sales"
+    )
 
 
 async def trace_page(request: web.Request) -> web.Response:
@@ -107,7 +109,9 @@ async def sales_page(request: web.Request) -> web.Response:
     """List the shop's checkouts with what became of them."""
     shop = request.app[SHOP]
     rows = await recent(shop.database, shop.site.name)
-    sales = [{**row, "provider": shop.title_of(row["connection"]), "at": _day_and_time(row["created_at"])} for row in rows]
+    sales = [
+        {**row, "provider": shop.title_of(row["connection"]), "at": _day_and_time(row["created_at"])} for row in rows
+    ]
     return render(request, "sales.html", sales=sales, tones=STATUS_TONES)
 
 

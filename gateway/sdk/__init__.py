@@ -31,6 +31,7 @@ from gateway.sdk.provider import (
     SupportsProbe,
     SupportsStandIn,
 )
+from gateway.sdk.schemes import BodyHmac, Proven, StandardWebhooks, decoded_secret
 from gateway.sdk.signature import hmac_sha256, matching_secret, refused_by_age, unix_seconds
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Accepted",
     "Answered",
     "Attribution",
+    "BodyHmac",
     "Checkout",
     "CheckoutRequest",
     "Delivery",
@@ -49,6 +51,7 @@ __all__ = [
     "Money",
     "Page",
     "Plugin",
+    "Proven",
     "Provider",
     "ProviderError",
     "RefusalReason",
@@ -58,6 +61,7 @@ __all__ = [
     "RevenueEvent",
     "RevenueKind",
     "Runtime",
+    "StandardWebhooks",
     "SupportsLookup",
     "SupportsProbe",
     "SupportsStandIn",
@@ -66,6 +70,7 @@ __all__ = [
     "WebhookRequest",
     "checked",
     "checked_or_none",
+    "decoded_secret",
     "from_major",
     "headers_of",
     "hmac_sha256",

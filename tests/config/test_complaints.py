@@ -17,7 +17,8 @@ def _sold_out(value):
 
 
 def _even(value):
-    assert value % 2 == 0, "must be even"
+    if value % 2:
+        raise AssertionError("must be even")
     return value
 
 
