@@ -107,6 +107,16 @@ def _not_a_bool(value: object) -> object:
     return value
 
 
+SHORTEST_LEASE = timedelta(seconds=15)
+"""A call of Faurya may take 10 seconds, and none starts with less lease left than that."""
+
+
+def _long_enough(value: timedelta) -> timedelta:
+    if value < SHORTEST_LEASE:
+        raise ValueError("must be at least 15s: one call of Faurya may take 10s, and must end before its lease does")
+    return value
+
+
 def _above_zero(value: timedelta) -> timedelta:
     if value <= timedelta(0):
         raise ValueError("must be longer than 0s")
@@ -126,6 +136,7 @@ HeaderText: TypeAlias = Annotated[str, Field(max_length=4096), AfterValidator(pa
 HeaderSecret: TypeAlias = Annotated[SecretStr, Field(max_length=4096), AfterValidator(parse_header_secret)]
 Span: TypeAlias = Annotated[timedelta, BeforeValidator(parse_duration), _DURATION]
 PositiveSpan: TypeAlias = Annotated[Span, AfterValidator(_above_zero), _DURATION]
+Lease: TypeAlias = Annotated[timedelta, PlainValidator(parse_duration), AfterValidator(_long_enough), _DURATION]
 Origin: TypeAlias = Annotated[str, PlainValidator(addresses.parse_origin), _WEB]
 BaseUrl: TypeAlias = Annotated[str, PlainValidator(addresses.parse_base_url), _WEB]
 FauryaUrl: TypeAlias = Annotated[str, PlainValidator(addresses.parse_faurya_url), _WEB]

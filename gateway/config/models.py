@@ -22,6 +22,7 @@ from gateway.config.kinds import (
     HeaderSecret,
     HeaderText,
     Host,
+    Lease,
     Network,
     OneCurrency,
     Origin,
@@ -85,7 +86,7 @@ class Database(Part):
 class Worker(Part):
     """How booked money is delivered."""
 
-    lease: PositiveSpan = timedelta(seconds=30)
+    lease: Lease = timedelta(seconds=30)
     concurrency_per_site: Whole = Field(default=8, ge=1, le=1000)
 
 

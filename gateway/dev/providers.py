@@ -5,7 +5,7 @@ A plugin need not know of the demo. Its `config_model` is filled: `base_url` wit
 secret or text with a made-up one. Where that is not enough the plugin has one of these optional attributes:
 
     demo_settings(address) -> Mapping    its part of a connection to the stand-in at `address`, without `environment`
-    demo_plan: Mapping                   a plan of the configuration without `provider`, for providers without a catalogue
+    demo_plan: Mapping                   a plan without its `provider`, for providers without a catalogue
     title: str                           how people write its name
 """
 
@@ -114,7 +114,7 @@ def _opened(plugin: Plugin, runtime: Runtime) -> Provider:
 
 
 async def _price(provider: Provider, plan: Mapping[str, Any], now: datetime) -> str | None:
-    """Return the plan's own price, else that of the plugin's sample: what a stand-in charges for an unknown price id."""
+    """Return the plan's own price, else that of the plugin's sample: what a stand-in charges for any price id."""
     if "amount" in plan:
         return str(from_major(plan["amount"]["value"], plan["amount"]["currency"]))
     if not isinstance(provider, SupportsStandIn):

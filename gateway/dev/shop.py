@@ -1,6 +1,6 @@
 """What the pages of a demo shop share: what the shop knows, and how a page is made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,7 @@ def set_up(app: web.Application, shop: Shop) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
         context_processors=[_surroundings],
-        filters={"money": _money, "clock": _clock},
+        filters=FILTERS,
     )
 
 
@@ -61,7 +61,7 @@ def render(request: web.Request, template: str, status: int = 200, /, **values: 
     return response
 
 
-async def _surroundings(request: web.Request) -> Mapping[str, Any]:
+async def _surroundings(request: web.Request) -> dict[str, Any]:
     """Return what every page of the shop names: itself, the other shops, Faurya."""
     shop = request.app[SHOP]
     others = [(site, shop.addresses.shops[site.name]) for site in SITES if site != shop.site]
@@ -75,3 +75,6 @@ def _money(minor: int, currency: str) -> str:
 def _clock(moment: str | None) -> str:
     """Return the time of day of an ISO moment in UTC, to the millisecond."""
     return moment[11:23].removesuffix("+00:00") if moment else ""
+
+
+FILTERS: Mapping[str, Callable[..., str]] = {"money": _money, "clock": _clock}

@@ -134,7 +134,7 @@ def test_every_setting_of_a_site_can_be_given(full):
     assert [secret.get_secret_value() for secret in connection.settings.webhook_secrets] == ["a", "b"]
 
 
-def test_the_payments_dialect_has_its_own_defaults(full, changed, loaded, good):
+def test_the_payments_dialect_has_its_own_defaults(full):
     faurya = full.sites["acme"].faurya
     assert isinstance(faurya, Payments)
     assert (faurya.url, faurya.api_key.get_secret_value()) == ("https://api.faurya.com", "key")

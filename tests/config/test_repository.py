@@ -70,7 +70,7 @@ def test_a_section_that_is_commented_out_shows_its_default(loaded, good, section
 
 @pytest.mark.parametrize("part", ["server", "database", "faurya", "paddle"])
 def test_every_setting_that_is_commented_out_is_valid(loaded, good, part):
-    """Take the comment signs of one part away, less what only the other dialect has."""
+    """Take the comment signs of one part away, less what only the real plugin knows."""
     block = TEXT[re.search(rf"(?m)^ *{part}:", TEXT).start() :].split("\n\n")[0]
     indent = re.match(r" *", block.splitlines()[1])[0]
     plain = re.sub(rf"(?m)^{indent}# (?=[a-z_]+: )", indent, block)
