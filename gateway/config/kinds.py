@@ -136,7 +136,7 @@ HeaderText: TypeAlias = Annotated[str, Field(max_length=4096), AfterValidator(pa
 HeaderSecret: TypeAlias = Annotated[SecretStr, Field(max_length=4096), AfterValidator(parse_header_secret)]
 Span: TypeAlias = Annotated[timedelta, BeforeValidator(parse_duration), _DURATION]
 PositiveSpan: TypeAlias = Annotated[Span, AfterValidator(_above_zero), _DURATION]
-Lease: TypeAlias = Annotated[timedelta, PlainValidator(parse_duration), AfterValidator(_long_enough), _DURATION]
+Lease: TypeAlias = Annotated[Span, AfterValidator(_long_enough), _DURATION]
 Origin: TypeAlias = Annotated[str, PlainValidator(addresses.parse_origin), _WEB]
 BaseUrl: TypeAlias = Annotated[str, PlainValidator(addresses.parse_base_url), _WEB]
 FauryaUrl: TypeAlias = Annotated[str, PlainValidator(addresses.parse_faurya_url), _WEB]
