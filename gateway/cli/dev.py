@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from gateway.cli.output import complain, redaction
+
 if TYPE_CHECKING:
     from gateway.dev.demo import Demo
     from gateway.dev.folder import DemoFolder
@@ -22,18 +24,18 @@ def dev(port: Port = 8090, data_dir: DataDir = Path(".gateway-data"), fresh: Fre
 
     Nothing leaves this machine and no account is needed. Sales are kept; the stand-ins forget theirs at the end.
     """
+    from gateway.app.event_loop import new_event_loop
     from gateway.dev.demo import NoProvider
     from gateway.dev.folder import DemoRuns, held
-    from gateway.store.embedded import EmbeddedError
-    from gateway.store.errors import StoreError
 
     try:
         with held(data_dir) as folder:
             if fresh:
                 folder.forget()
-            asyncio.run(_run(folder, port))
-    except (DemoRuns, NoProvider, EmbeddedError, StoreError) as error:
-        typer.echo(f"faurya-gateway dev: {error}", err=True)
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
+                runner.run(_run(folder, port))
+    except (DemoRuns, NoProvider) as error:
+        complain(f"error: {error}")
         raise typer.Exit(1) from error
 
 
@@ -41,16 +43,15 @@ async def _run(folder: "DemoFolder", port: int) -> None:
     from gateway.app.serving import signals
     from gateway.dev.demo import demo
     from gateway.plugins import PluginRegistry
-    from gateway.telemetry import Redaction, configure_logging
+    from gateway.telemetry import configure_logging
 
-    redaction = Redaction()
-    configure_logging(redaction)
+    configure_logging(redaction())
     stop = asyncio.Event()
     with signals(stop, reload=stop):  # a closed terminal stops the demo too
-        async with demo(folder, port=port, registry=PluginRegistry(), redaction=redaction) as running:
+        async with demo(folder, port=port, registry=PluginRegistry(), redaction=redaction()) as running:
             print_banner(running, Console(soft_wrap=True))
             await stop.wait()
-            typer.echo("Stopping.", err=True)
+            complain("Stopping.")
 
 
 def print_banner(running: "Demo", console: Console) -> None:

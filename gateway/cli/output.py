@@ -47,7 +47,9 @@ def say(text: str, style: str | None = None) -> None:
     Console().print(Text(text_of(text), style=style or ""))
 
 
-def show_table(title: str, columns: Sequence[str], rows: Sequence[Row], styles: Mapping[str, str] | None = None) -> None:
+def show_table(
+    title: str, columns: Sequence[str], rows: Sequence[Row], styles: Mapping[str, str] | None = None
+) -> None:
     """Print a table, or nothing where it has no rows; `styles` colours cells by their text."""
     if not rows:
         return

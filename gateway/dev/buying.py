@@ -16,7 +16,7 @@ async def shop_page(request: web.Request) -> web.Response:
     shop = request.app[SHOP]
     chosen = next((one for one in shop.providers if one.name == request.query.get("provider")), shop.providers[0])
     blocked = visitors.without_script_name(shop.site.name) in request.cookies
-    visitor = visitors.known(shop.site.name, request.cookies) or visitors.new(shop.site.name, secrets.token_hex)
+    visitor = visitors.visitor_of(shop.site.name, request.cookies, secrets.token_hex)
     response = render(
         request,
         "shop.html",
@@ -35,7 +35,7 @@ async def change_visitor(request: web.Request) -> web.Response:
     form = await request.post()
     be = form.get("be")
     without = visitors.Cookie(visitors.without_script_name(site), "yes" if be == "without" else "")
-    visitor = visitors.remembered(site, visitors.new(site, secrets.token_hex)) if be == "another" else ()
+    visitor = visitors.remembered(site, visitors.visitor_of(site, {}, secrets.token_hex)) if be == "another" else ()
     response = web.HTTPSeeOther(URL("/").with_query(provider=str(form.get("provider", ""))))
     _set(response, (without, *visitor))
     return response

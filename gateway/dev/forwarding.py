@@ -6,9 +6,6 @@ of the checkout: a stand-in's checkout page leads back there. (At a real provide
 the payment page or in the configuration.)
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 import orjson
 from aiohttp import ClientError, web
 from yarl import URL
@@ -40,14 +37,15 @@ async def create_checkout(request: web.Request) -> web.Response:
     response.headers.update(NEVER_KEPT)
     if status == 200:
         created = orjson.loads(body)
-        body = orjson.dumps(with_way_back(created, shop.address))
+        url = with_way_back(created["url"], shop.address, created["orderId"])
+        body = orjson.dumps({**created, "url": url})
         name = order_cookie(shop.site.name)
         response.set_cookie(name, created["orderId"], max_age=ORDER_SECONDS, samesite="Lax", httponly=True)
     response.body = body
     return response
 
 
-def with_way_back(created: Mapping[str, Any], shop: str) -> dict[str, Any]:
-    """Return the gateway's answer with an address that knows where the buyer came from."""
-    back = URL(f"{shop}/thanks").with_query(order=created["orderId"])
-    return {**created, "url": str(URL(created["url"]).update_query(return_to=str(back)))}
+def with_way_back(url: str, shop: str, order: str) -> str:
+    """Return the address of a checkout that knows where its buyer came from."""
+    back = URL(f"{shop}/thanks").with_query(order=order)
+    return str(URL(url).update_query(return_to=str(back)))

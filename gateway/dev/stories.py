@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from gateway.dev.forwarding import order_cookie
+from gateway.dev.forwarding import order_cookie, with_way_back
 from gateway.dev.shop import SHOP, render
 from gateway.flows.trace import Story, trace
 from gateway.store.pool import Database
@@ -53,8 +53,15 @@ async def thanks_page(request: web.Request) -> web.Response:
     story = await tell(request, order)
     if story.checkout is None:
         return render(request, "unknown_order.html", 404, order=order)
-    provider = shop.title_of(story.checkout["connection"])
-    return render(request, "thanks.html", order=order, provider=provider, **progress(story))
+    return render(
+        request,
+        "thanks.html",
+        order=order,
+        provider=shop.title_of(story.checkout["connection"]),
+        attributed=any(story.checkout["attribution"].values()),
+        checkout_url=await _checkout_url(request, order),
+        **progress(story),
+    )
 
 
 def progress(story: Story) -> Mapping[str, Any]:
@@ -71,6 +78,16 @@ def progress(story: Story) -> Mapping[str, Any]:
     }
 
 
+async def _checkout_url(request: web.Request, order: str) -> str | None:
+    """Return where the buyer paid, and can ask for the money back."""
+    shop = request.app[SHOP]
+    async with shop.database.reading() as connection:
+        url: str | None = await connection.fetchval(
+            "SELECT url FROM checkouts WHERE site = $1 AND order_id = $2", shop.site.name, order
+        )
+    return url and with_way_back(url, shop.address, order)
+
+
 async def look_up(request: web.Request) -> web.Response:
     """Lead from the search field to the story."""
     raise web.HTTPSeeOther(
@@ -82,7 +99,7 @@ async def trace_page(request: web.Request) -> web.Response:
     """Show the verdict, then everything that led to it."""
     story = await tell(request, request.match_info["id"])
     status = 404 if story.verdict.word == "unknown" else 200
-    moving = story.verdict.word == "pending"
+    unpaid = story.checkout is not None and not story.revenue
     return render(
         request,
         "trace.html",
@@ -90,7 +107,7 @@ async def trace_page(request: web.Request) -> web.Response:
         story=story,
         tone=TONES[story.verdict.word],
         tones=STATUS_TONES,
-        moving=moving,
+        moving=unpaid or story.verdict.word == "pending",
     )
 
 

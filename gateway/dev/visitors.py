@@ -47,15 +47,14 @@ def without_script_name(site: str) -> str:
     return f"without_faurya_{site}"
 
 
-def known(site: str, cookies: Mapping[str, str]) -> Visitor | None:
-    """Return the visitor that the cookies name, if they name one whole."""
-    visitor, session, token = (cookies.get(name, "") for name in cookie_names(site))
-    return Visitor(visitor, session, token) if visitor and session and token else None
-
-
-def new(site: str, draw: Callable[[int], str]) -> Visitor:
-    """Return a visitor nobody has seen; `draw(n)` gives random text of n bytes."""
-    return Visitor(f"site_{site}:visitor_{draw(4)}", f"session_{draw(4)}", f"fat_{draw(8)}")
+def visitor_of(site: str, cookies: Mapping[str, str], draw: Callable[[int], str]) -> Visitor:
+    """Return the visitor that the cookies name; what they lack is made up. `draw(n)` gives random text of n bytes."""
+    visitor_name, session_name, token_name = cookie_names(site)
+    return Visitor(
+        cookies.get(visitor_name) or f"site_{site}:visitor_{draw(4)}",
+        cookies.get(session_name) or f"session_{draw(4)}",
+        cookies.get(token_name) or f"token_{draw(4)}",
+    )
 
 
 def remembered(site: str, visitor: Visitor) -> tuple[Cookie, ...]:

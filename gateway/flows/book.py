@@ -7,50 +7,57 @@ crash anywhere leaves a row that is due again when its lease ends, and keys that
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from gateway.config import Config, Connection, Site
+from gateway.config import Config, Site
+from gateway.config import Connection as ConnectionConfig
 from gateway.domain.booking import Already, Booked, Books, Entry, OtherSite, Rules, Wait, decide, in_order, refs_of
-from gateway.domain.delivery import next_wait
-from gateway.domain.errors import Unavailable
-from gateway.domain.messages import Delivery, Ignored, WebhookRequest
-from gateway.domain.revenue import RevenueEvent
+from gateway.domain.errors import Malformed
+from gateway.domain.messages import Ignored
+from gateway.domain.revenue import RevenueEvent, RevenueKind
 from gateway.domain.text import printable
 from gateway.flows.context import Context
-from gateway.plugins import Live, Opened, PluginFault, extract
+from gateway.flows.read import Failed, Reading, read, webhook_url
+from gateway.plugins import Live
 from gateway.store import inbox, ledger, outbox
 from gateway.store.errors import StoreData
 from gateway.store.inbox import Claimed, Outcome
-from gateway.store.pool import Connection as DatabaseConnection
+from gateway.store.pool import Connection
 from gateway.telemetry import log
 
-BATCH = 100
+__all__ = ["book", "rules_of", "webhook_url"]
+
+BATCH = 64
 """Webhooks of one claim: one commit for all, and at most one site's lock held for some tens of milliseconds."""
 
-EXTRACTING = 8
-"""Webhooks of one batch that are read at the same time; some plugins call their provider."""
+CROWD = 16
+"""Webhooks of one connection that are still being read; with more, the site's other connections go first."""
+
+TOGETHER_SECONDS = 0.25
+"""How long the quick readings of a claim wait for each other to share a commit; slow ones are written as they come."""
+
+LOOK_SECONDS = 1.0
+"""How soon new webhooks are seen while slow ones are still being read."""
+
+FOR_WRITING = timedelta(seconds=10)
+"""Of a lease, kept for the writing after the slowest reading."""
 
 MAX_DETAIL = 500
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """Webhooks claimed together, and the configuration that was in force then."""
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The webhook could not be read. With `again_in` it is tried again then; without, it is unreadable."""
-
-    reason: str
-    detail: str
-    again_in: timedelta | None = None
+    live: Live
+    lease: UUID
+    rows: Sequence[Claimed]
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a plugin read in one webhook."""
-
-    webhook: Claimed
-    found: Sequence[RevenueEvent] | Ignored | Failed
+UnderWay = dict[asyncio.Task[Reading], Claim]
 
 
 @dataclass(slots=True)
@@ -62,7 +69,7 @@ class Writing:
     outcomes: list[Outcome] = field(default_factory=list)
 
 
-def rules_of(site: Site, connection: Connection) -> Rules:
+def rules_of(site: Site, connection: ConnectionConfig) -> Rules:
     """Return what the configuration says about the money of one connection."""
     return Rules(
         connection=connection.name,
@@ -79,63 +86,58 @@ def rules_of(site: Site, connection: Connection) -> Rules:
     )
 
 
-async def book(context: Context, live: Live, site: str) -> int:
-    """Claim due webhooks of one site, read and book them; return how many were claimed."""
-    config, now = live.config, context.now()
-    connections = [name for place, name in live.connections if place == site]
-    lease = UUID(bytes=context.entropy(16))
-    async with context.database.transaction() as connection:
-        claimed = await inbox.claim(
-            connection, site, connections, now=now, lease=lease, lease_for=config.worker.lease, limit=BATCH
-        )
-    if not claimed:
-        return 0
-    gate = asyncio.Semaphore(EXTRACTING)
-    readings = await asyncio.gather(*(_read(context, live, webhook, gate) for webhook in claimed))
-    await _write(context, live, site, readings, lease)
-    return len(claimed)
+async def book(context: Context, live: Callable[[], Live], site: str, stopping: asyncio.Event) -> None:
+    """
+    Read and book the due webhooks of one site until none is left.
 
-
-async def _read(context: Context, live: Live, webhook: Claimed, gate: asyncio.Semaphore) -> Reading:
-    opened = live.connections[webhook.site, webhook.connection]
-    request = WebhookRequest(
-        method=webhook.method,
-        url=webhook_url(live.config, webhook.site, webhook.connection, webhook.query),
-        headers=inbox.unpack_headers(webhook.headers),
-        body=webhook.body,
-        received_at=webhook.received_at,
-        remote_ip=webhook.remote_ip,
-    )
+    `live` is asked at every claim, so that a reload is obeyed. Once `stopping` is set nothing more is claimed, and what
+    is being read is finished.
+    """
+    under_way: UnderWay = {}
     try:
-        async with gate:
-            deadline = live.config.plugins.deadline
-            found = await extract(opened, Delivery(request=request, proof=webhook.proof), deadline)
-    except Unavailable as error:
-        return Reading(webhook, _later(context, live.config, opened, webhook, error))
-    except PluginFault as fault:
-        context.metrics.plugin_failures.labels(opened.connection.plugin, "extract").inc()
-        return Reading(webhook, Failed("plugin_failed", str(fault)))
-    return Reading(webhook, found)
+        while True:
+            claim = None if stopping.is_set() else await _claim(context, live(), site, under_way)
+            if claim is not None:
+                under_way |= {_start(context, claim, row): claim for row in claim.rows}
+            if not under_way:
+                return
+            for done, readings in (await _finished(under_way, fresh=claim is not None)).items():
+                await _write(context, done.live, site, readings, done.lease)
+    finally:
+        for task in under_way:
+            task.cancel()
 
 
-def webhook_url(config: Config, site: str, connection: str, query: str = "") -> str:
-    """Return the public address of a connection's webhooks, always from the configuration."""
-    address = f"{config.server.public_url.rstrip('/')}/webhooks/{site}/{connection}"
-    return f"{address}?{query}" if query else address
+def _start(context: Context, claim: Claim, webhook: Claimed) -> asyncio.Task[Reading]:
+    return asyncio.create_task(read(context, claim.live, webhook), name=webhook.connection)
 
 
-def _later(context: Context, config: Config, opened: Opened, webhook: Claimed, error: Unavailable) -> Failed:
-    wait = next_wait(config.retry.schedule, webhook.attempts, context.draw())
-    if wait is None:
-        text = f"{opened.connection.plugin} was unavailable {webhook.attempts} times, the last time: {error}"
-        return Failed("waited_in_vain", text)
-    return Failed("provider_unavailable", str(error), again_in=max(wait, error.retry_after or wait))
+async def _claim(context: Context, live: Live, site: str, under_way: UnderWay) -> Claim | None:
+    crowd = Counter(task.get_name() for task in under_way)
+    names = [name for place, name in live.connections if place == site and crowd[name] < CROWD]
+    lease_for = max(live.config.worker.lease, live.config.plugins.deadline + FOR_WRITING)
+    now, lease = context.now(), UUID(bytes=context.entropy(16))
+    async with context.database.transaction() as connection:
+        rows = await inbox.claim(connection, site, names, now=now, lease=lease, lease_for=lease_for, limit=BATCH)
+    return Claim(live, lease, rows) if rows else None
+
+
+async def _finished(under_way: UnderWay, *, fresh: bool) -> dict[Claim, list[Reading]]:
+    """Take out what was read by now: after a claim all that is quick, later whatever comes first."""
+    if fresh:
+        await asyncio.wait(under_way, timeout=TOGETHER_SECONDS)
+    else:
+        await asyncio.wait(under_way, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    finished: dict[Claim, list[Reading]] = {}
+    for task in [task for task in under_way if task.done()]:
+        finished.setdefault(under_way.pop(task), []).append(task.result())
+    return finished
 
 
 async def _write(context: Context, live: Live, site: str, readings: Sequence[Reading], lease: UUID) -> None:
     try:
         await _write_batch(context, live, site, readings, lease)
-    except StoreData as error:
+    except (StoreData, Malformed) as error:
         if len(readings) > 1:  # one bad webhook must not hold up the others
             for reading in readings:
                 await _write(context, live, site, [reading], lease)
@@ -160,12 +162,7 @@ async def _write_batch(context: Context, live: Live, site: str, readings: Sequen
 
 
 def _events_of(readings: Sequence[Reading]) -> list[tuple[str, RevenueEvent]]:
-    return [
-        (reading.webhook.connection, event)
-        for reading in readings
-        if not isinstance(reading.found, (Ignored, Failed))
-        for event in reading.found
-    ]
+    return [(reading.webhook.connection, event) for reading in readings for event in reading.events]
 
 
 def _decide_all(
@@ -182,10 +179,10 @@ def _decide_all(
 
 
 def _sales_first(reading: Reading) -> tuple[int, datetime]:
-    found = reading.found
-    events = [] if isinstance(found, (Ignored, Failed)) else in_order(found)
-    rank = list(type(events[0].kind)).index(events[0].kind) if events else 0
-    return rank, events[0].occurred_at if events else reading.webhook.received_at
+    first = next(iter(in_order(reading.events)), None)
+    if first is None:
+        return 0, reading.webhook.received_at
+    return list(RevenueKind).index(first.kind), first.occurred_at
 
 
 def _decide_one(
@@ -260,7 +257,7 @@ def _take(booked: Booked, books: Books, writing: Writing) -> None:
         books.learn(booked.entry, status)
 
 
-async def _write_down(connection: DatabaseConnection, site: str, writing: Writing, now: datetime) -> None:
+async def _write_down(connection: Connection, site: str, writing: Writing, now: datetime) -> None:
     new: list[Entry] = [booked.entry for booked in writing.new]
     filled = [booked.entry for booked in writing.filled]
     if new or filled:

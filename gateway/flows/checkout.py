@@ -5,6 +5,7 @@ It is written down before the provider is asked. A crash in between leaves an or
 brings back; nothing of the sale is lost.
 """
 
+import asyncio
 import hashlib
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -29,6 +30,12 @@ from gateway.telemetry import log
 
 LEASE_SLACK = timedelta(seconds=5)
 """Beyond the plugin's deadline, before another request with the same key may take the checkout over."""
+
+STORE_SECONDS = 1.8
+"""How long a buyer waits for the database: without it before the provider is asked, a 503; after, the URL all the same."""
+
+MAX_CODE = 128
+"""Characters of a provider's error code and request id that the caller gets to see."""
 
 
 class CheckoutError(Exception):
@@ -105,11 +112,12 @@ async def create(context: Context, live: Live, site: Site, order: Order) -> Crea
         raise ProviderAway(f"the plugin of the connection {plan.provider!r} is not loaded; see the gateway's log")
     attribution, dropped = kept_ids(order.ids)
     new = _new(context, live, site, plan, order, attribution, dropped)
-    async with context.database.transaction() as connection:
+    async with asyncio.timeout(STORE_SECONDS), context.database.transaction() as connection:
         before = await checkouts.remember(connection, new)
         if before is not None:
             answer = _repeated(before, new.request_hash)
             if answer is not None:
+                log().info("checkout.repeated", site=site.name, order_id=answer.order_id)
                 return answer
             new = replace(new, order_id=before.order_id)
             until = new.lease_until
@@ -258,7 +266,7 @@ def _for_caller(error: Exception, context: Context, opened: Opened) -> CheckoutE
     text = context.redaction.clean(str(error))
     match error:
         case Rejected():
-            return ProviderRefused(text, error.code, error.request_id)
+            return ProviderRefused(text, _told(context, error.code), _told(context, error.request_id))
         case Unavailable():
             return ProviderAway(text, error.retry_after)
         case Unsupported():
@@ -267,13 +275,26 @@ def _for_caller(error: Exception, context: Context, opened: Opened) -> CheckoutE
             return ProviderRefused("the provider's answer could not be used; see the gateway's log", None, None)
 
 
+def _told(context: Context, value: Any) -> str | None:
+    """Return what a provider calls an error or a request, whatever its type, fit to be shown."""
+    return None if value is None else printable(context.redaction.clean(str(value)), MAX_CODE)
+
+
+def _outcome(context: Context, opened: Opened, error: Exception) -> str:
+    if isinstance(error, Unavailable):
+        return "unavailable"
+    if isinstance(error, PluginFault):
+        context.metrics.plugin_failures.labels(opened.connection.plugin, "create_checkout").inc()
+        return "plugin_failed"
+    return "rejected"
+
+
 async def _note_failure(context: Context, opened: Opened, new: checkouts.NewCheckout, error: Exception) -> None:
-    outcome = "unavailable" if isinstance(error, Unavailable) else "rejected"
-    context.metrics.checkouts.labels(new.site, outcome).inc()
+    context.metrics.checkouts.labels(new.site, _outcome(context, opened, error)).inc()
     problem = printable(context.redaction.clean(str(error)), 500)
     log().warning("checkout.failed", site=new.site, connection=opened.name, order_id=new.order_id, error=problem)
     try:
-        async with context.database.transaction() as connection:
+        async with asyncio.timeout(STORE_SECONDS), context.database.transaction() as connection:
             await checkouts.failed(connection, new.site, new.order_id, lease=new.lease, problem=problem)
     except (StoreError, TimeoutError) as away:
         log().error("checkout.not_noted", site=new.site, order_id=new.order_id, error=str(away))
@@ -282,7 +303,7 @@ async def _note_failure(context: Context, opened: Opened, new: checkouts.NewChec
 async def _note_success(context: Context, new: checkouts.NewCheckout, checkout: Checkout) -> None:
     """Note the provider's id. If the database just went away the buyer still gets the URL: the sale comes first."""
     try:
-        async with context.database.transaction() as connection:
+        async with asyncio.timeout(STORE_SECONDS), context.database.transaction() as connection:
             await checkouts.created(
                 connection,
                 new.site,

@@ -7,6 +7,7 @@ and fresh header, and sparingly: whoever floods us with wrong signatures must no
 """
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from gateway.config import secrets_in
@@ -18,6 +19,7 @@ from gateway.telemetry import log
 
 MAX_SECRETS = 64
 EVERY = timedelta(seconds=1)
+NOTE_SECONDS = 1.8
 CURABLE = frozenset({RefusalReason.SIGNATURE_MISMATCH, RefusalReason.SECRET_MISMATCH})
 """With these the header was readable and fresh; only the secret was another."""
 
@@ -27,39 +29,61 @@ class SignatureDoctor:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._rests_until: datetime | None = None
+        self._looked_at: datetime | None = None
 
-    async def look(self, opened: Opened, live: Live, request: WebhookRequest, refused: Refused) -> None:
-        """Find out whose secret would have matched, and note it."""
+    def admits(self, refused: Refused) -> bool:
+        """Say whether this refusal is looked at; a yes counts as a look."""
         now = self._context.now()
-        if refused.reason not in CURABLE or (self._rests_until and now < self._rests_until):
-            return
-        self._rests_until = now + EVERY
-        match = await _whose(opened, live, request)
-        finding = (
-            f"the secret of {match.site}/{match.name} ({match.connection.environment}) matches: "
-            f"give this webhook's destination the address of {match.site}/{match.name}, or this connection that secret"
-            if match
-            else "no other secret of this gateway matches: compare the secret with the provider's dashboard"
-        )
+        if refused.reason not in CURABLE or (self._looked_at is not None and abs(now - self._looked_at) < EVERY):
+            return False
+        self._looked_at = now
+        return True
+
+    async def look(self, opened: Opened, live: Live, request: WebhookRequest) -> None:
+        """Find out whose secret would have matched, and note it."""
+        others = _others(opened, live)
+        tried = list(_affordable(others))
+        match = await _first_accepting(tried, request)
+        if match is not None:
+            whose = f"{match.site}/{match.name}"
+            finding = (
+                f"the secret of {whose} ({match.connection.environment}) matches: give this webhook's destination the "
+                f"address of {whose}, or this connection that secret"
+            )
+        else:
+            which = "no other secret of this gateway" if len(tried) == len(others) else f"none of {MAX_SECRETS} others"
+            finding = f"{which} matches: compare the secret with the provider's dashboard"
         log().warning("signature.diagnosed", site=opened.site, connection=opened.name, finding=finding)
-        async with self._context.database.transaction() as connection:
-            await refusals.diagnose(connection, opened.site, opened.name, doctor=finding, at=now)
+        async with asyncio.timeout(NOTE_SECONDS), self._context.database.transaction() as connection:
+            await refusals.diagnose(connection, opened.site, opened.name, doctor=finding, at=self._context.now())
 
 
-async def _whose(opened: Opened, live: Live, request: WebhookRequest) -> Opened | None:
-    tried = 0
-    for other in live.connections.values():
-        same = other.connection.plugin == opened.connection.plugin
-        if not same or (other.site, other.name) == (opened.site, opened.name):
-            continue
-        tried += sum(1 for _ in secrets_in(other.connection.settings))
-        if tried > MAX_SECRETS:
-            return None
+def _others(opened: Opened, live: Live) -> list[Opened]:
+    """Return the other connections of the same plugin; those of the same site, the likeliest mix-up, first."""
+    found = [
+        other
+        for place, other in live.connections.items()
+        if other.connection.plugin == opened.connection.plugin and place != (opened.site, opened.name)
+    ]
+    return sorted(found, key=lambda other: other.site != opened.site)
+
+
+def _affordable(others: Sequence[Opened]) -> Iterator[Opened]:
+    """Yield connections as long as their secrets together are not too many."""
+    secrets = 0
+    for other in others:
+        secrets += sum(1 for _ in secrets_in(other.connection.settings))
+        if secrets > MAX_SECRETS:
+            return
+        yield other
+
+
+async def _first_accepting(others: Sequence[Opened], request: WebhookRequest) -> Opened | None:
+    for other in others:
+        await asyncio.sleep(0)  # webhooks that arrive meanwhile go first
         try:
             if isinstance(verify(other, request), Accepted):
                 return other
         except PluginFault:
             continue
-        await asyncio.sleep(0)
     return None

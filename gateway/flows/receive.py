@@ -1,8 +1,8 @@
 """A webhook arrives: prove it, keep it, answer. Nothing slow happens here; reading it comes later."""
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode
 
 from gateway.domain.ids import event_key, uuid7
@@ -13,7 +13,8 @@ from gateway.flows.doctor import SignatureDoctor
 from gateway.plugins import Live, Opened, PluginFault, verify
 from gateway.store import inbox, refusals
 from gateway.store.batches import GroupCommit
-from gateway.store.errors import StoreError, StoreUnavailable
+from gateway.store.errors import StoreError
+from gateway.store.pool import StoreConflict
 from gateway.telemetry import log
 
 KEEP_SECONDS = 1.8
@@ -24,6 +25,8 @@ NOTES_PENDING = 1000
 
 MAX_DETAIL = 300
 MAX_EVENT_TYPE = 200
+MAX_EVENT_ID = 512
+"""Characters of an event id that are kept for `trace`; a whole one is under 256 at all providers seen."""
 
 
 class NotKept(Exception):
@@ -50,6 +53,7 @@ class Receiver:
             verdict = verify(opened, request)
         except PluginFault as fault:
             self._context.metrics.plugin_failures.labels(opened.connection.plugin, "verify").inc()
+            self._context.metrics.webhooks.labels(opened.site, opened.name, "not_kept").inc()
             log().error("webhook.not_kept", site=opened.site, connection=opened.name, error=str(fault))
             raise NotKept(str(fault)) from fault
         match verdict:
@@ -57,8 +61,10 @@ class Receiver:
                 log().info("webhook.answered", site=opened.site, connection=opened.name)
                 return verdict.reply
             case Refused():
-                self._refuse(opened, live, request, verdict)
-                return verdict
+                detail = printable(self._context.redaction.clean(verdict.detail), MAX_DETAIL)
+                refused = replace(verdict, detail=detail)
+                self._refuse(opened, live, request, refused)
+                return refused
             case Accepted():
                 await self._keep(opened, request, verdict, query)
                 return verdict.reply
@@ -72,23 +78,23 @@ class Receiver:
                 kept = await self._keeper.submit(webhook)
         except (StoreError, TimeoutError) as error:
             self._context.metrics.webhooks.labels(opened.site, opened.name, "not_kept").inc()
-            log().error(
-                "webhook.not_kept", **place, **fields, error=str(error) or "the database did not answer in time"
-            )
-            raise NotKept(str(error)) from error
-        outcome = "kept" if kept.new else "repeat"
+            text = str(error) or "the database did not answer in time"
+            log().error("webhook.not_kept", **place, **fields, error=text)
+            raise NotKept(text) from error
+        outcome = "received" if kept.new else "repeat"
         self._context.metrics.webhooks.labels(opened.site, opened.name, outcome).inc()
         log().info("webhook.received", **place, **fields, outcome=outcome, proof=accepted.proof)
         self._context.wake()
 
     def _webhook(self, opened: Opened, request: WebhookRequest, accepted: Accepted, query: str) -> inbox.Webhook:
-        event_id, event_type = accepted.event_id, accepted.event_type
+        event_id = accepted.event_id if accepted.proof != "none" else None  # an unproven id must not name a proven row
+        event_type = accepted.event_type
         return inbox.Webhook(
             site=opened.site,
             connection=opened.name,
             event_key=event_key(event_id, request.body, query),
             id=uuid7(request.received_at, self._context.entropy(10)),
-            event_id=printable(event_id, MAX_EVENT_TYPE) if event_id else None,
+            event_id=printable(event_id, MAX_EVENT_ID) if event_id else None,
             event_type=printable(event_type, MAX_EVENT_TYPE) if event_type else None,
             method=request.method,
             headers=inbox.pack_headers(request.headers, opened.secret_headers),
@@ -100,7 +106,14 @@ class Receiver:
         )
 
     async def _keep_batch(self, batch: Sequence[inbox.Webhook]) -> Sequence[inbox.Kept]:
-        async with asyncio.timeout(KEEP_SECONDS), self._context.database.transaction() as connection:
+        async with asyncio.timeout(KEEP_SECONDS):
+            try:
+                return await self._keep_once(batch)
+            except StoreConflict:  # with a booking that wakes one of these rows; it goes on now that we let go
+                return await self._keep_once(batch)
+
+    async def _keep_once(self, batch: Sequence[inbox.Webhook]) -> Sequence[inbox.Kept]:
+        async with self._context.database.transaction() as connection:
             return await inbox.keep(connection, batch)
 
     def _refuse(self, opened: Opened, live: Live, request: WebhookRequest, refused: Refused) -> None:
@@ -114,29 +127,31 @@ class Receiver:
             seconds_off=refused.seconds_off,
             remote_ip=request.remote_ip,
         )
-        if len(self._background) < NOTES_PENDING:
-            self._later(self._write_down(opened, live, request, refused))
-
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-    async def _write_down(self, opened: Opened, live: Live, request: WebhookRequest, refused: Refused) -> None:
-        """Count the refusal and let the doctor look at it: after the answer, so that neither delays it."""
+        if len(self._background) >= NOTES_PENDING:
+            return
         note = refusals.Refusal(
             site=opened.site,
             connection=opened.name,
             at=request.received_at,
             reason=refused.reason.value,
-            detail=printable(self._context.redaction.clean(refused.detail), MAX_DETAIL),
+            detail=refused.detail,
             seconds_off=refused.seconds_off,
             remote_ip=request.remote_ip,
         )
+        patient = request if self._doctor.admits(refused) else None  # a refused body is not held for longer than this
+        task = asyncio.create_task(self._write_down(note, opened, live, patient))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    async def _write_down(
+        self, note: refusals.Refusal, opened: Opened, live: Live, patient: WebhookRequest | None
+    ) -> None:
+        """Count the refusal and let the doctor look at it: after the answer, so that neither delays it."""
         try:
             await self._notes.submit(note)
-            await self._doctor.look(opened, live, request, refused)
-        except (StoreUnavailable, TimeoutError) as error:
+            if patient is not None:
+                await self._doctor.look(opened, live, patient)
+        except (StoreError, TimeoutError) as error:
             log().warning("refusal.not_noted", site=opened.site, connection=opened.name, error=str(error))
 
     async def _note_batch(self, batch: Sequence[refusals.Refusal]) -> Sequence[None]:

@@ -6,8 +6,8 @@ no timer. While one is being written, the next one gathers.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
 from typing import Generic, TypeVar
 
 from gateway.store.errors import StoreData
@@ -24,21 +24,26 @@ class GroupCommit(Generic[Item, Result]):
 
     def __init__(self, write: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]]) -> None:
         self._write = write
-        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._waiting: dict[asyncio.Future[Result], Item] = {}
         self._writer: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Result:
         """Return the item's result once its batch is committed; raise what the write raised."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._waiting[future] = item
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_all(), name="group-commit")
-        return await future
+        try:
+            return await future
+        finally:
+            self._waiting.pop(future, None)  # whoever gave up leaves nothing in memory while the database is away
 
     async def _write_all(self) -> None:
         try:
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
+                batch = [(item, future) for future, item in islice(self._waiting.items(), MAX_BATCH)]
+                for _, future in batch:
+                    del self._waiting[future]
                 wanted = [(item, future) for item, future in batch if not future.done()]
                 if wanted:
                     await self._write_batch(wanted)

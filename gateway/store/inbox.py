@@ -48,7 +48,7 @@ class Claimed(Webhook):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Whether the webhook was new or had been kept before."""
+    """Whether the webhook was new or had been kept before; of several with one key in a batch only the first is new."""
 
     new: bool
 
@@ -130,7 +130,12 @@ async def keep(connection: Connection, batch: Sequence[Webhook]) -> list[Kept]:
     repeats = [row for row in rows if not new[row.key]]
     if repeats:
         await connection.execute(READ_AGAIN, *([getattr(row, name) for row in repeats] for name in REPEATED))
-    return [Kept(new[webhook.key]) for webhook in batch]
+    fresh = {row.key for row in rows if new[row.key]}
+    kept = []
+    for webhook in batch:
+        kept.append(Kept(webhook.key in fresh))
+        fresh.discard(webhook.key)
+    return kept
 
 
 CLAIM = f"""

@@ -6,6 +6,9 @@ from datetime import datetime
 
 from gateway.store.pool import Connection
 
+MAX_SECONDS = 2**31 - 1
+"""What the column holds. A header may claim any moment until the year 33658."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
@@ -52,13 +55,15 @@ async def note(connection: Connection, batch: Sequence[Refusal]) -> None:
     last = {(row.site, row.connection): row for row in batch}
     keys = sorted(last)
     counts = [sum((row.site, row.connection) == key for row in batch) for key in keys]
-    fields = ("at", "reason", "detail", "seconds_off", "remote_ip")
+    off = [last[key].seconds_off for key in keys]
     await connection.execute(
         NOTE,
         [site for site, _ in keys],
         [name for _, name in keys],
         counts,
-        *([getattr(last[key], field) for key in keys] for field in fields),
+        *([getattr(last[key], field) for key in keys] for field in ("at", "reason", "detail")),
+        [None if seconds is None else min(seconds, MAX_SECONDS) for seconds in off],
+        [last[key].remote_ip for key in keys],
     )
 
 

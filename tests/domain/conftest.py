@@ -107,9 +107,9 @@ class Desk:
         self.books.statuses[self.rules.connection, event.key] = status
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def open_desk() -> Callable[..., Desk]:
-    """Desks of any rules."""
+    """Open a desk with any rules; properties open many."""
     return Desk
 
 

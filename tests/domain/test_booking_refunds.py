@@ -186,7 +186,9 @@ REVERSALS = [
 
 
 @pytest.mark.parametrize(
-    ("refunds", "reversed_before", "minor", "is_sent"), [row[1:] for row in REVERSALS], ids=[row[0] for row in REVERSALS]
+    ("refunds", "reversed_before", "minor", "is_sent"),
+    [row[1:] for row in REVERSALS],
+    ids=[row[0] for row in REVERSALS],
 )
 def test_a_reversal_is_sent_only_if_its_refund_was(desk, refunds, reversed_before, minor, is_sent):
     desk.book(desk.purchase(), became=Status.RECORDED)
