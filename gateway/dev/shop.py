@@ -49,19 +49,18 @@ def set_up(app: web.Application, shop: Shop) -> None:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        context_processors=[_surroundings],
         filters=FILTERS,
     )
 
 
 def render(request: web.Request, template: str, status: int = 200, /, **values: Any) -> web.Response:
     """Return a page that is fetched anew every time it is looked at."""
-    response = aiohttp_jinja2.render_template(template, request, values, status=status)
+    response = aiohttp_jinja2.render_template(template, request, _surroundings(request) | values, status=status)
     response.headers.update(NEVER_KEPT)
     return response
 
 
-async def _surroundings(request: web.Request) -> dict[str, Any]:
+def _surroundings(request: web.Request) -> dict[str, Any]:
     """Return what every page of the shop names: itself, the other shops, Faurya."""
     shop = request.app[SHOP]
     others = [(site, shop.addresses.shops[site.name]) for site in SITES if site != shop.site]

@@ -250,7 +250,7 @@ def _take(booked: Booked, books: Books, writing: Writing) -> None:
     (writing.filled if booked.fills else writing.new).append(booked)
     place = (booked.entry.connection, booked.entry.event.key)
     status = booked.dispatch.status if booked.dispatch else books.statuses[place]
-    if booked.fills:
+    if booked.fills and booked.entry.event.cumulative:  # its amount is in the running total already
         books.entries[place] = booked.entry
         books.statuses[place] = status
     else:
@@ -267,9 +267,10 @@ async def _write_down(connection: Connection, site: str, writing: Writing, now: 
         await outbox.put(connection, site, dispatches, now)
         await ledger.attribute_siblings(connection, site, [*new, *filled], now)
     await inbox.settle(connection, site, writing.outcomes)
-    refs = sorted({(entry.connection, ref) for entry in new for ref in refs_of(entry.event)})
+    refs = {(entry.connection, ref) for entry in new for ref in refs_of(entry.event)}
+    refs |= {(outcome.connection, ref) for outcome in writing.outcomes for ref in outcome.refs}
     if refs:
-        await inbox.wake(connection, site, refs, now)
+        await inbox.wake(connection, site, sorted(refs), now)
 
 
 def _tell(context: Context, site: str, outcome: Outcome) -> None:

@@ -29,16 +29,27 @@ async def lock_site(connection: Connection, site: str, now: datetime) -> None:
     await connection.fetchval("SELECT site FROM sites WHERE site = $1 FOR UPDATE", site)
 
 
+# One index probe for each way to be near: the movement itself, its payment, and the first booking of its subscription.
 AROUND = """
+WITH near AS (
+    SELECT site, connection, revenue_key FROM ledger
+    WHERE site = $1 AND connection = ANY($2::text[]) AND revenue_key = ANY($3::text[])
+    UNION
+    SELECT site, connection, revenue_key FROM ledger
+    WHERE site = $1 AND connection = ANY($2::text[]) AND payment_id = ANY($4::text[])
+    UNION
+    SELECT first.site, first.connection, first.revenue_key
+    FROM unnest($2::text[]) AS named (connection), unnest($5::text[]) AS asked (subscription_id),
+    LATERAL (
+        SELECT site, connection, revenue_key FROM ledger
+        WHERE site = $1 AND connection = named.connection AND subscription_id = asked.subscription_id
+          AND kind IN ('purchase', 'renewal')
+        ORDER BY booked_at, revenue_key LIMIT 1
+    ) AS first
+)
 SELECT ledger.*, outbox.status, coalesce(outbox.attempts, 0) AS attempted
-FROM ledger LEFT JOIN outbox USING (site, connection, revenue_key)
-WHERE ledger.site = $1 AND ledger.connection = ANY($2::text[]) AND (
-       ledger.revenue_key = ANY($3::text[])
-    OR ledger.payment_id = ANY($4::text[])
-    OR (ledger.subscription_id = ANY($5::text[]) AND ledger.booked_at = (
-            SELECT min(booked_at) FROM ledger AS earlier WHERE earlier.site = $1
-               AND earlier.connection = ledger.connection AND earlier.subscription_id = ledger.subscription_id
-               AND earlier.kind IN ('purchase', 'renewal'))))
+FROM near JOIN ledger USING (site, connection, revenue_key) LEFT JOIN outbox USING (site, connection, revenue_key)
+ORDER BY ledger.booked_at, ledger.revenue_key
 """
 
 
@@ -74,11 +85,13 @@ async def _read_checkouts(
     rows = await connection.fetch(
         """
         SELECT order_id, connection, checkout_id, visitor_id, session_id, token FROM checkouts
-        WHERE site = $1 AND (checkout_id = ANY($2::text[]) OR order_id = ANY($3::text[]))
+        WHERE site = $1 AND ((connection = ANY($4::text[]) AND checkout_id = ANY($2::text[]))
+                          OR order_id = ANY($3::text[]))
         """,
         site,
         sorted(checkout_ids),
         sorted(references),
+        sorted({name for name, _ in events}),
     )
     for row in rows:
         checkout = KnownCheckout(

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from gateway.domain.attribution import Attribution
 from gateway.domain.booking import Dispatch
-from gateway.domain.delivery import DESTINATION, AttemptVerdict, Earlier, Reason, Status
+from gateway.domain.delivery import DESTINATION, SUCCESSES, AttemptVerdict, Earlier, Reason, Status
 from gateway.domain.revenue import RevenueKind
 from gateway.store.pool import Connection
 
@@ -69,14 +69,14 @@ WHERE outbox.attempts = 0 AND outbox.status IN ('pending', 'unattributed')
 
 
 async def put(connection: Connection, site: str, dispatches: Sequence[Dispatch], now: datetime) -> None:
-    """Write deliveries as booking leaves them; one that nobody attempted yet is replaced."""
+    """Write deliveries as booking leaves them, in key order like `settle`; one that nobody attempted yet is replaced."""
     rows = [
         (
             *(site, row.connection, row.key, DESTINATION, row.api, row.payment_id, row.is_sale, row.order_id_sent),
             *(row.basis, row.amount_minor, row.amount_unit, row.currency, row.status.value),
             *(row.reason.value if row.reason else None, now if row.due else None, now),
         )
-        for row in dispatches
+        for row in sorted(dispatches, key=lambda row: (row.connection, row.key))
     ]
     await connection.executemany(PUT, rows)
 
@@ -201,6 +201,26 @@ async def settle(connection: Connection, batch: Sequence[Settlement], now: datet
     rows = sorted(batch, key=lambda row: (row.site, row.connection, row.key, row.number))
     note = ("site", "connection", "key", "number", "status_code", "verdict", "answer", "milliseconds")
     await connection.execute(NOTE, DESTINATION, *([getattr(row, name) for row in rows] for name in note))
+    moved: set[tuple[str, str, str, int]] = set()
+    for one_each in _one_each(rows):
+        moved |= await _move(connection, one_each, now)
+    return [(row.site, row.connection, row.key, row.number) in moved for row in batch]
+
+
+def _one_each(rows: Sequence[Settlement]) -> list[list[Settlement]]:
+    """Split results of the same delivery: one UPDATE would take one of them at random, and the success may lose."""
+    rounds: list[dict[tuple[str, str, str], Settlement]] = []
+    for row in rows:
+        place = (row.site, row.connection, row.key)
+        free = next((known for known in rounds if place not in known), None)
+        if free is None:
+            free = {}
+            rounds.append(free)
+        free[place] = row
+    return [list(known.values()) for known in rounds]
+
+
+async def _move(connection: Connection, rows: Sequence[Settlement], now: datetime) -> set[tuple[str, str, str, int]]:
     fields = ("site", "connection", "key", "lease", "status", "reason", "spent", "due_at", "recorded_at")
     moved = await connection.fetch(SETTLE, DESTINATION, *([getattr(row, name) for row in rows] for name in fields))
     final_sales = [row for row in moved if row["is_sale"] and row["status"] != Status.PENDING]
@@ -212,10 +232,12 @@ async def settle(connection: Connection, batch: Sequence[Settlement], now: datet
             [row["connection"] for row in final_sales],
             [row["payment_id"] for row in final_sales],
             now,
-            [row["status"] in {"recorded", "already_recorded", "recorded_assumed"} for row in final_sales],
+            [row["status"] in SUCCESSES for row in final_sales],
         )
-    keys = {(row["site"], row["connection"], row["revenue_key"]) for row in moved}
-    return [(row.site, row.connection, row.key) in keys for row in batch]
+    places = {(row["site"], row["connection"], row["revenue_key"]) for row in moved}
+    return {
+        (row.site, row.connection, row.key, row.number) for row in rows if (row.site, row.connection, row.key) in places
+    }
 
 
 async def not_found_in_a_row(connection: Connection, site: str, limit: int) -> int:

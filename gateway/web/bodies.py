@@ -52,6 +52,8 @@ async def body_of(
         except TimeoutError:
             seconds = f"{deadline.total_seconds():g}"
             raise Problem(408, "body_timeout", f"the body did not arrive within {seconds} seconds") from None
+        except (ConnectionError, web.RequestPayloadError) as error:
+            raise Problem(400, "body_incomplete", "the body broke off or is not what its headers announce") from error
         yield bytes(body)
     finally:
         in_flight.give_back(taken)

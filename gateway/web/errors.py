@@ -14,9 +14,12 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from gateway.flows import checkout
+from gateway.domain.text import printable
+from gateway.flows import order
 from gateway.flows.receive import NotKept
 from gateway.store.errors import StoreError
+
+MAX_DETAIL = 1000
 
 RETRY_AFTER = timedelta(seconds=5)
 """What we ask for where nobody told us better."""
@@ -67,11 +70,11 @@ TITLES = {
 }
 
 TABLE: dict[type[Exception], tuple[int, str]] = {
-    checkout.UnknownPlan: (422, "unknown_plan"),
-    checkout.KeyReused: (422, "idempotency_key_reused"),
-    checkout.KeyInProgress: (409, "idempotency_in_progress"),
-    checkout.ProviderRefused: (502, "provider_rejected"),
-    checkout.ProviderAway: (503, "provider_unavailable"),
+    order.UnknownPlan: (422, "unknown_plan"),
+    order.KeyReused: (422, "idempotency_key_reused"),
+    order.KeyInProgress: (409, "idempotency_in_progress"),
+    order.ProviderRefused: (502, "provider_rejected"),
+    order.ProviderAway: (503, "provider_unavailable"),
     NotKept: (503, "not_ready"),
     StoreError: (503, "not_ready"),
     TimeoutError: (503, "not_ready"),
@@ -83,7 +86,7 @@ def as_problem(error: Exception) -> Problem | None:
     """Return the problem that an error is to a caller; None for one that nobody expected."""
     if isinstance(error, Problem):
         return error
-    if isinstance(error, checkout.InvalidCheckout):
+    if isinstance(error, order.InvalidCheckout):
         return invalid_request([(error.field, str(error))])
     if isinstance(error, web.HTTPException):
         code = (error.reason or "error").lower().replace(" ", "_")
@@ -100,7 +103,7 @@ def _listed(error: Exception, status: int, code: str) -> Problem:
     retry_after, extra = None, {}
     if status == 503:
         retry_after = getattr(error, "retry_after", None) or RETRY_AFTER
-    if isinstance(error, checkout.ProviderRefused):
+    if isinstance(error, order.ProviderRefused):
         extra = {"provider_code": error.code, "provider_request_id": error.request_id}
     return Problem(status, code, detail, retry_after=retry_after, extra=extra)
 
@@ -112,7 +115,7 @@ def respond(problem: Problem, request_id: str) -> web.Response:
         "title": TITLES.get(problem.status, "Error"),
         "status": problem.status,
         "code": problem.code,
-        "detail": problem.detail,
+        "detail": printable(problem.detail, MAX_DETAIL),
         "request_id": request_id,
         **problem.extra,
     }

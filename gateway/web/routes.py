@@ -7,6 +7,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.domain.text import printable
 from gateway.telemetry import log
 from gateway.web import checkouts, health, webhooks
 from gateway.web.errors import Problem, as_problem, respond
@@ -27,6 +28,7 @@ ROUTES = (
     web.options("/api/checkout/create", checkouts.preflight),
 )
 CORS_PATHS = ("/checkouts/", "/api/checkout/")
+MAX_PATH = 200
 
 
 @web.middleware
@@ -38,18 +40,21 @@ async def answered(request: web.Request, handler: Handler) -> web.StreamResponse
         try:
             response = await handler(request)
         except Exception as error:  # noqa: BLE001 - the border: whatever happened, the caller gets a problem
-            response = respond(_problem(error), request_id)
+            response = respond(_problem(error, request), request_id)
     if request.path.startswith(CORS_PATHS):
         response.headers.update(checkouts.cors_headers(request, request.app[GATEWAY].live()))
     response.headers["X-Request-Id"] = request_id
     return response
 
 
-def _problem(error: Exception) -> Problem:
+def _problem(error: Exception, request: web.Request) -> Problem:
     problem = as_problem(error)
     if problem is None:
         log().error("request.failed", exc_info=error)
-        return Problem(500, "internal_error", "something went wrong here; the log has the request id")
+        problem = Problem(500, "internal_error", "something went wrong here; the log has the request id")
+    if problem.code != "webhook_refused":  # that one has its own line
+        path = printable(request.path, MAX_PATH)
+        log().info("request.rejected", method=request.method, path=path, status=problem.status, code=problem.code)
     return problem
 
 

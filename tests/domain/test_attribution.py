@@ -58,8 +58,8 @@ def test_the_first_with_a_visitor_wins_else_the_first_with_anything_else_nobody(
     named = [pair for pair in found if pair[1].visitor_id]
     known = [pair for pair in found if pair[1]]
     if named:
-        assert chosen is named[0]
+        assert chosen == named[0]
     elif known:
-        assert chosen is known[0]
+        assert chosen == known[0]
     else:
         assert chosen == (AttributionSource.NONE, NOBODY)

@@ -9,7 +9,7 @@ FOREIGN = OtherSite(("payment:txn_1",))
 FOREIGN_SUBSCRIPTION = OtherSite(("payment:txn_1", "subscription:sub_1"))
 
 
-# claims: all
+# Everything is ours.
 
 
 @pytest.mark.parametrize("fields", [{}, {"items": ("pri_any",)}, {"reference": "theirs", "checkout_id": "txn_1"}])
@@ -18,7 +18,7 @@ def test_a_connection_that_claims_everything_takes_any_sale(desk, fields):
     assert isinstance(desk.decide(desk.purchase(subscription_id="sub_1", **fields)), Booked)
 
 
-# claims: a list of price and product ids
+# A list of price and product ids.
 
 LISTED = ("pri_pro", "pro_team")
 
@@ -52,7 +52,7 @@ def test_a_list_looks_at_the_sale_and_not_at_who_began_it(open_desk):
     assert desk.decide(desk.purchase(items=("pri_other",), checkout_id="txn_1", reference="order-1")) == FOREIGN
 
 
-# claims: own_checkouts
+# What our own checkouts began.
 
 OWN_SALES = [
     # fact, our checkout (order id, provider's id, connection), the sale, is it ours

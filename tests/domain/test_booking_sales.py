@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.domain.booking import Already, Booked, payment_ref, refs_of, subscription_ref
+from gateway.domain.booking import Already, Booked, in_order, payment_ref, refs_of, subscription_ref
 from gateway.domain.delivery import Reason, Status
 from gateway.domain.revenue import RevenueKind
 
@@ -205,8 +205,6 @@ def test_a_renewal_belongs_to_the_order_of_its_subscription(desk):
 
 
 def test_events_are_put_in_the_order_in_which_they_refer_to_each_other(desk):
-    from gateway.domain.booking import in_order
-
     def later(hours):
         return {"occurred_at": desk.now + timedelta(hours=hours)}
 
