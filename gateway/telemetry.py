@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -45,7 +46,7 @@ class Redaction:
     def clean(self, value: Any) -> Any:
         """Return `value` with every secret replaced; containers are searched."""
         if isinstance(value, str):
-            for secret in sorted(self.secrets, key=len, reverse=True):  # one may be the beginning of another
+            for secret in _longest_first(self.secrets):
                 value = value.replace(secret, HIDDEN)
             return value
         if isinstance(value, dict):
@@ -53,6 +54,12 @@ class Redaction:
         if isinstance(value, (list, tuple, set, frozenset)):
             return [self.clean(item) for item in value]
         return value if isinstance(value, (int, float, bool, type(None))) else self.clean(str(value))
+
+
+@lru_cache(maxsize=2)
+def _longest_first(secrets: frozenset[str]) -> tuple[str, ...]:
+    """Return the order of replacing: a secret may be the beginning of another."""
+    return tuple(sorted(secrets, key=len, reverse=True))
 
 
 def configure_logging(redaction: Redaction, *, as_json: bool | None = None) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any
 
-from gateway.flows.book import book
+from gateway.flows.book import book_all
 from gateway.flows.context import Context
 from gateway.flows.deliver import Deliverer
 from gateway.plugins import Live
@@ -52,8 +52,11 @@ class Worker:
             try:
                 pause = await self._round()
                 self.beat = self._context.now()
-            except (StoreError, TimeoutError) as error:
+            except StoreError as error:
                 log().warning("worker.database_away", error=str(error))
+                pause = LOOK_SECONDS
+            except Exception:  # noqa: BLE001 - a worker that ended silently would leave everything undelivered
+                log().exception("worker.failed")
                 pause = LOOK_SECONDS
             await self._sleep(pause)
         if self._busy:
@@ -65,7 +68,7 @@ class Worker:
         try:
             async with self._context.database.transaction() as connection:
                 await holds.probe_now(connection, sorted(self._live().config.sites), MENDABLE, self._context.now())
-        except (StoreError, TimeoutError) as error:
+        except StoreError as error:
             log().warning("worker.database_away", error=str(error))
 
     async def _sleep(self, seconds: float) -> None:
@@ -78,7 +81,9 @@ class Worker:
     async def _round(self) -> float:
         """Start what is due; return the seconds until something may be."""
         live, now = self._live(), self._context.now()
-        await self._purge(live, now)
+        if (self._purge_at is None or now >= self._purge_at) and ("", "purge") not in self._busy:
+            self._purge_at = now + PURGE_EVERY
+            self._start("purge", "", self._purge(live, now))
         async with self._context.database.reading() as connection:
             sites = await agenda.read(connection, sorted(live.connections))
         soonest = LOOK_SECONDS
@@ -90,13 +95,17 @@ class Worker:
                     if kind == "deliver" and due_at <= now:
                         self._deliverer.nudge(site.site)
                 elif due_at <= now:
-                    self._start(kind, live, site.site)
+                    self._start(kind, site.site, self._work(kind, site.site))
                 else:
                     soonest = min(soonest, (due_at - now).total_seconds())
         return soonest
 
-    def _start(self, kind: str, live: Live, site: str) -> None:
-        work = self._book(live, site) if kind == "book" else self._deliverer.deliver(live, site, self._stopping)
+    def _work(self, kind: str, site: str) -> Coroutine[Any, Any, None]:
+        if kind == "book":
+            return book_all(self._context, self._live, site, self._stopping)
+        return self._deliverer.deliver(self._live, site, self._stopping)
+
+    def _start(self, kind: str, site: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(self._guarded(kind, site, work))
         self._busy[site, kind] = task
         task.add_done_callback(lambda _: self._done(site, kind))
@@ -105,14 +114,10 @@ class Worker:
         del self._busy[site, kind]
         self.wake()
 
-    async def _book(self, live: Live, site: str) -> None:
-        while not self._stopping.is_set() and await book(self._context, live, site):
-            pass
-
     async def _guarded(self, kind: str, site: str, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except (StoreError, TimeoutError) as error:
+        except StoreError as error:
             log().warning("worker.database_away", site=site, work=kind, error=str(error))
             await asyncio.sleep(LOOK_SECONDS)
         except Exception:  # noqa: BLE001 - one site's fault must not stop the others; the claim comes back with its lease
@@ -120,13 +125,9 @@ class Worker:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _purge(self, live: Live, now: datetime) -> None:
-        if self._purge_at is not None and now < self._purge_at:
-            return
-        self._purge_at = now + PURGE_EVERY
         before = now - timedelta(days=live.config.retention.raw_days)
         for site in sorted(live.config.sites):
-            while True:
+            purged = PURGE_ROWS
+            while purged == PURGE_ROWS and not self._stopping.is_set():
                 async with self._context.database.transaction() as connection:
                     purged = await inbox.purge(connection, site, before, PURGE_ROWS)
-                if purged < PURGE_ROWS:
-                    break

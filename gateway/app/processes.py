@@ -51,6 +51,9 @@ STOP_SECONDS = 30
 START_AGAIN_SECONDS = 1.0
 """Between two starts of a process while the database is away."""
 
+START_AGAIN = 1
+"""Exit code of a process that wants to be started again."""
+
 HANGUP = frozenset({signal.SIGHUP})
 
 
@@ -62,8 +65,9 @@ class Serving:
     config: Config
     redaction: Redaction
     with_worker: bool
-    metrics_socket: socket.socket | None = None
+    metrics_sockets: Sequence[socket.socket] = ()
     own_pid: int = field(default_factory=os.getpid)
+    hung_up: bool = False
 
     def reload(self) -> bool:
         """Read the configuration and open its plugins once; report a bad one, take a good one, and say which it was."""
@@ -79,6 +83,10 @@ class Serving:
         self.redaction.secrets |= secret_values(config)
         return True
 
+    def hang_up(self, _number: int, _frame: FrameType | None) -> None:
+        """Remember a SIGHUP that came before the master could obey it."""
+        self.hung_up = True
+
     async def start(self) -> web.AppRunner:
         """Start the gateway of this process; it ends with the runner, after the requests in hand."""
         structlog.contextvars.bind_contextvars(process=os.getpid())
@@ -93,14 +101,14 @@ class Serving:
         except (StoreError, EmbeddedError) as error:  # the master could open it, so it is away for a while
             log().error("process.not_started", error=str(error), again_in_seconds=START_AGAIN_SECONDS)
             await asyncio.sleep(START_AGAIN_SECONDS)
-            raise SystemExit(1) from error
+            raise SystemExit(START_AGAIN) from error
+        except Exception as error:
+            log().exception("process.failed")
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from error  # the master then ends: it would fail again
         reloading = asyncio.create_task(reload_on(gateway, asked))
         stack.callback(reloading.cancel)
-        if self.metrics_socket is not None:
-            runner = runner_of(gateway.metrics_application)
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            await web.SockSite(runner, self.metrics_socket).start()
+        if self.metrics_sockets:  # any process can answer: the numbers are in the folder and in the database
+            await self._serve_metrics(gateway.metrics_application, stack)
 
         async def end(_application: web.Application) -> None:
             await stack.aclose()
@@ -110,6 +118,13 @@ class Serving:
         log().info("process.started", worker=self.with_worker)
         return runner_of(gateway.application)
 
+    async def _serve_metrics(self, application: web.Application, stack: AsyncExitStack) -> None:
+        runner = runner_of(application)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        for listener in self.metrics_sockets:
+            await web.SockSite(runner, listener).start()
+
 
 def serve(source: Source, config: Config, redaction: Redaction, *, processes: int, with_worker: bool) -> int:
     """
@@ -118,13 +133,14 @@ def serve(source: Source, config: Config, redaction: Redaction, *, processes: in
     Raises `OSError` where a port cannot be had, and the errors of `opened_database` and `open_all`.
     PROMETHEUS_MULTIPROC_DIR must be set, and was when prometheus_client was imported.
     """
-    signal.signal(signal.SIGTERM, _stop_before_start)
     serving = Serving(source=source, config=config, redaction=redaction, with_worker=with_worker)
+    signal.signal(signal.SIGTERM, _stop_before_start)
+    signal.signal(signal.SIGHUP, serving.hang_up)
     asyncio.run(_opens(config, source))
     server = config.server
     listeners = bound(server.host, server.port)
     if server.metrics_port is not None:
-        serving.metrics_socket = bound(server.host, server.metrics_port)[0]
+        serving.metrics_sockets = bound(server.host, server.metrics_port)
     with _embedded_kept(config):
         asyncio.run(_database_opens(config))
         log().info(
@@ -136,7 +152,7 @@ def serve(source: Source, config: Config, redaction: Redaction, *, processes: in
 
 
 def bound(host: str, port: int) -> list[socket.socket]:
-    """Return sockets on every address of `host`, as asyncio's own servers have them; raise `OSError` where one is taken."""
+    """Return listening sockets on every address of `host`, as asyncio has them; raise `OSError` where one is taken."""
     sockets = []
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for family, kind, protocol, _, address in dict.fromkeys(found):
@@ -240,6 +256,11 @@ class _Master(Arbiter):
     def __init__(self, app: _Application) -> None:
         self._serving = app.serving
         super().__init__(app)
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        if self._serving.hung_up:
+            self.SIG_QUEUE.put_nowait(signal.SIGHUP)
 
     def handle_hup(self) -> None:
         if self._serving.reload():

@@ -26,7 +26,7 @@ def dev(port: Port = 8090, data_dir: DataDir = Path(".gateway-data"), fresh: Fre
     """
     from gateway.app.event_loop import new_event_loop
     from gateway.dev.demo import NoProvider
-    from gateway.dev.folder import DemoRuns, held
+    from gateway.dev.folder import FolderInUse, held
 
     try:
         with held(data_dir) as folder:
@@ -34,7 +34,7 @@ def dev(port: Port = 8090, data_dir: DataDir = Path(".gateway-data"), fresh: Fre
                 folder.forget()
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 runner.run(_run(folder, port))
-    except (DemoRuns, NoProvider) as error:
+    except (FolderInUse, NoProvider) as error:
         complain(f"error: {error}")
         raise typer.Exit(1) from error
 

@@ -7,7 +7,7 @@ import typer
 
 from gateway.cli.loading import load
 from gateway.cli.options import CONFIG, AsJson, ConfigPath
-from gateway.cli.output import say, show_json
+from gateway.cli.output import complain, say, show_json
 
 if TYPE_CHECKING:
     from gateway.config import Config
@@ -43,13 +43,16 @@ def _print_sql(*, as_json: bool) -> None:
 async def _migrate(config: "Config") -> tuple[str | None, str | None]:
     from gateway.app.database import database_url
     from gateway.store.pool import open_database
-    from gateway.store.schema import current_revision
+    from gateway.store.schema import current_revision, known_revisions
     from gateway.store.schema import migrate as bring_up_to_date
 
     async with database_url(config) as url:
         database = await open_database(url, size=1, pgbouncer=config.database.pgbouncer)
         try:
             before = await current_revision(database)
+            if before is not None and before not in known_revisions():
+                complain(f"The schema {before} is newer than this version of the program; it is left as it is.")
+                return before, before
             await bring_up_to_date(url)
             return before, await current_revision(database)
         finally:

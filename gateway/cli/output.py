@@ -86,5 +86,6 @@ def show_json(value: Any) -> None:
 
 def complain(text: str) -> None:
     """Print lines on stderr."""
-    for line in text.splitlines() or [""]:
-        typer.echo(text_of(line), err=True)
+    for line in text.splitlines():
+        if line:
+            typer.echo(text_of(line), err=True)

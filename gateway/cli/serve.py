@@ -1,6 +1,5 @@
 """`faurya-gateway serve`: HTTP and the worker."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +27,9 @@ def serve(
 
     SIGTERM and SIGINT finish what is in hand and stop; SIGHUP reads the configuration again.
     """
+    from gateway.app.event_loop import survive_early_hangup
+
+    survive_early_hangup()
     if processes == 1:
         _in_one(config, host, port, with_worker=not no_worker)
     else:
@@ -35,12 +37,11 @@ def serve(
 
 
 def _in_one(path: Path, host: str | None, port: int | None, *, with_worker: bool) -> None:
-    from gateway.app.event_loop import new_event_loop
+    from gateway.app.event_loop import run
     from gateway.app.serving import serve as serve_here
 
     source, config = load(path, host=host, port=port)
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve_here(source, config, redaction(), with_worker=with_worker))
+    run(serve_here(source, config, redaction(), with_worker=with_worker))
 
 
 def _in_several(path: Path, host: str | None, port: int | None, processes: int, *, with_worker: bool) -> int:

@@ -1,7 +1,5 @@
 """`faurya-gateway work`: the worker alone."""
 
-import asyncio
-
 from gateway.cli.loading import load
 from gateway.cli.options import CONFIG, ConfigPath
 from gateway.cli.output import redaction
@@ -13,9 +11,9 @@ def work(config: ConfigPath = CONFIG) -> None:
 
     SIGTERM and SIGINT finish what is in hand and stop; SIGHUP reads the configuration again.
     """
-    from gateway.app.event_loop import new_event_loop
+    from gateway.app.event_loop import run, survive_early_hangup
     from gateway.app.serving import serve
 
+    survive_early_hangup()
     source, loaded = load(config)
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(serve(source, loaded, redaction(), with_worker=True, with_web=False))
+    run(serve(source, loaded, redaction(), with_worker=True, with_web=False))

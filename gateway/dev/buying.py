@@ -36,7 +36,8 @@ async def change_visitor(request: web.Request) -> web.Response:
     be = form.get("be")
     without = visitors.Cookie(visitors.without_script_name(site), "yes" if be == "without" else "")
     visitor = visitors.remembered(site, visitors.visitor_of(site, {}, secrets.token_hex)) if be == "another" else ()
-    response = web.HTTPSeeOther(URL("/").with_query(provider=str(form.get("provider", ""))))
+    page = URL("/").with_query(provider=str(form.get("provider", "")))
+    response = web.Response(status=303, headers={"Location": str(page)})
     _set(response, (without, *visitor))
     return response
 

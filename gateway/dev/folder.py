@@ -17,7 +17,18 @@ from pathlib import Path
 from gateway.store.embedded_folder import MARKER, claim
 
 
-class DemoRuns(Exception):
+class FolderInUse(Exception):
+    """Somebody else uses the demo's data."""
+
+
+class DatabaseInUse(FolderInUse):
+    """Another command uses the demo's database, so it cannot be deleted; let it end first."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+class DemoRuns(FolderInUse):
     """Another demo runs on this data folder; stop it, or give this one a folder of its own with --data-dir."""
 
     def __init__(self, address: str) -> None:
@@ -48,9 +59,16 @@ class DemoFolder:
         os.pwrite(self._lock, address.encode(), 0)
 
     def forget(self) -> None:
-        """Delete the sales of earlier demos."""
-        if (self.database / MARKER).exists():
+        """Delete the sales of earlier demos; raise `DatabaseInUse` where another command reads them."""
+        if not (self.database / MARKER).exists():
+            return
+        lock = claim(self.database).take_lock()
+        if lock is None:
+            raise DatabaseInUse
+        try:
             shutil.rmtree(self.database)
+        finally:
+            os.close(lock)
 
 
 @contextmanager

@@ -90,9 +90,8 @@ async def _checkout_url(request: web.Request, order: str) -> str | None:
 
 async def look_up(request: web.Request) -> web.Response:
     """Lead from the search field to the story."""
-    raise web.HTTPSeeOther(
-        f"/trace/{quote(request.query.get('id', '').strip(), safe='')}" if request.query else "/sales"
-    )
+    name = request.query.get("id", "").strip()
+    raise web.HTTPSeeOther(f"/trace/{quote(name, safe='')}" if name else "/sales")
 
 
 async def trace_page(request: web.Request) -> web.Response:

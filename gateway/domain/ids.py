@@ -1,17 +1,18 @@
 """Identifiers made in Python, never by a database sequence."""
 
 import hashlib
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from gateway.domain.text import is_storable
 
 MAX_EVENT_KEY_BYTES = 255
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def uuid7(at: datetime, entropy: bytes) -> UUID:
     """Return the version 7 UUID (RFC 9562) of a moment and 10 random bytes: sortable by time, unguessable."""
-    milliseconds = int(at.timestamp() * 1000) & (1 << 48) - 1
+    milliseconds = (at - EPOCH) // timedelta(milliseconds=1) & (1 << 48) - 1
     rand = int.from_bytes(entropy[:10], "big")
     value = milliseconds << 80 | 0x7 << 76 | (rand >> 64 & 0xFFF) << 64 | 0b10 << 62 | rand & (1 << 62) - 1
     return UUID(int=value)

@@ -7,32 +7,29 @@ without a verdict and knows that the outcome is unclear. No transaction is open 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from time import perf_counter
 from uuid import UUID
 
-from gateway.config import Payments, Site
 from gateway.domain.delivery import (
     SUCCESSES,
     Answer,
     AttemptVerdict,
-    Due,
-    Hold,
-    HoldReason,
     OutgoingRequest,
     Reason,
     Status,
     Verdict,
     next_wait,
 )
-from gateway.domain.holds import NOT_FOUND_STREAK, next_probe
-from gateway.domain.revenue import RevenueKind
-from gateway.faurya import payments, revenue
+from gateway.domain.errors import Malformed
 from gateway.flows.context import Context
+from gateway.flows.dialect import judged, not_carried, request_for
+from gateway.flows.hold import hold_before, learn_after
 from gateway.plugins import Live
 from gateway.store import holds, outbox
 from gateway.store.batches import GroupCommit
-from gateway.store.errors import StoreError
+from gateway.store.errors import StoreError, StoreUnavailable
 from gateway.store.outbox import ClaimedDelivery, Settlement
 from gateway.telemetry import log
 
@@ -40,13 +37,14 @@ HTTP_TIMEOUT = timedelta(seconds=10)
 """Of one call of Faurya; no send starts with less lease left, so that nobody else sends the same meanwhile."""
 
 SETTLE_AGAIN_SECONDS = 0.5
-PROBE_PAUSE = timedelta(seconds=30)
-"""Until a held site's next probe where the last one told nothing about the hold (a timeout, a 5xx)."""
 
 ANSWER_CHARS = 4096
 
 TOO_LATE = Verdict(attempt=AttemptVerdict.NOT_SENT, status=Status.PENDING, spends=False, again_in=timedelta(0))
 """The lease ends before a call could: nothing is sent, and the next claim comes at once."""
+
+IMPOSSIBLE = Verdict(attempt=AttemptVerdict.NOT_SENT, status=Status.REJECTED, reason=Reason.REFUSED)
+"""The movement has no form in the dialect (an amount beyond every limit); the answer kept says what is wrong."""
 
 Send = Callable[[OutgoingRequest], Awaitable[Answer]]
 
@@ -60,16 +58,18 @@ class Deliverer:
         self._settler: GroupCommit[Settlement, bool] = GroupCommit(self._settle_batch)
         self._more: dict[str, asyncio.Event] = {}
 
-    async def deliver(self, live: Live, site: str, stopping: asyncio.Event) -> None:
-        """Deliver what is due at one site until nothing is, keeping up to `concurrency_per_site` calls under way."""
+    async def deliver(self, live: Callable[[], Live], site: str, stopping: asyncio.Event) -> None:
+        """
+        Deliver what is due at one site until nothing is, keeping up to `concurrency_per_site` calls under way.
+
+        `live` is asked at every claim, so that a reload is obeyed by a site that is never idle.
+        """
         under_way: set[asyncio.Task[None]] = set()
         more = self._more[site] = asyncio.Event()
         try:
             while not stopping.is_set():
                 more.clear()
-                free = live.config.worker.concurrency_per_site - len(under_way)
-                claimed = await self._claim(live, site, free) if free else []
-                under_way |= {asyncio.create_task(self._attempt(live, due)) for due in claimed}
+                under_way |= await self._start(live(), site, len(under_way), stopping)
                 if not under_way:
                     return
                 under_way = await _first_done_or(more, under_way)
@@ -83,35 +83,52 @@ class Deliverer:
         if site in self._more:
             self._more[site].set()
 
-    async def _claim(self, live: Live, site: str, limit: int) -> list[ClaimedDelivery]:
+    async def _start(self, live: Live, site: str, under_way: int, stopping: asyncio.Event) -> set[asyncio.Task[None]]:
+        free = live.config.worker.concurrency_per_site - under_way
+        if free <= 0:
+            return set()
+        claimed, probe = await self._claim(live, site, free)
+        return {asyncio.create_task(self._attempt(live, due, probe, stopping)) for due in claimed}
+
+    async def _claim(self, live: Live, site: str, limit: int) -> tuple[list[ClaimedDelivery], bool]:
+        """Claim due deliveries; of a held site only one, as its probe, and only when it is time for one."""
         now, lease_for = self._context.now(), live.config.worker.lease
         connections = [name for place, name in live.connections if place == site]
+        lease = UUID(bytes=self._context.entropy(16))
         async with self._context.database.transaction() as connection:
             hold = await holds.find(connection, site)
-            if hold is not None:
-                if not await holds.start_probe(connection, site, now, lease_for):
-                    return []
-                limit = 1
-            lease = UUID(bytes=self._context.entropy(16))
-            return await outbox.claim(
-                connection, site, connections, now=now, lease=lease, lease_for=lease_for, limit=limit
+            if hold is not None and not await holds.start_probe(connection, site, now, lease_for):
+                return [], False
+            claimed = await outbox.claim(
+                connection, site, connections, now=now, lease=lease, lease_for=lease_for, limit=1 if hold else limit
             )
+            if hold is not None and not claimed:
+                await holds.end_probe(connection, site, lift=False, now=now, again_in=timedelta(0))
+        return claimed, hold is not None
 
-    async def _attempt(self, live: Live, delivery: ClaimedDelivery) -> None:
-        site = live.config.sites[delivery.site]
+    async def _attempt(self, live: Live, delivery: ClaimedDelivery, probe: bool, stopping: asyncio.Event) -> None:
         started = perf_counter()
-        verdict = _not_for_this_dialect(delivery, site)
-        answer = Answer(status=None, sent=False)
+        verdict, answer = await self._tried(live, delivery)
+        settlement = self._settlement(live, delivery, verdict, answer, round((perf_counter() - started) * 1000))
+        await hold_before(self._context, delivery.site, verdict, probe=probe)
+        await self._settle(live, delivery, settlement, stopping)
+        await learn_after(self._context, delivery.site, verdict, answer, probe=probe)
+        self._tell(settlement, verdict, answer)
+
+    async def _tried(self, live: Live, delivery: ClaimedDelivery) -> tuple[Verdict, Answer]:
+        site, nothing = live.config.sites[delivery.site], Answer(status=None, sent=False)
+        verdict = not_carried(delivery, site)
         if verdict is None and delivery.lease_until - self._context.now() < HTTP_TIMEOUT:
             verdict = TOO_LATE
-        if verdict is None:
-            answer = await self._send(_request(live, delivery, site))
-            self._context.metrics.delivery_seconds.observe(perf_counter() - started)
-            verdict = _judge(answer, delivery, site)
-        settlement = self._settlement(live, delivery, verdict, answer, round((perf_counter() - started) * 1000))
-        await self._settle(live, delivery, settlement)
-        await self._hold_or_lift(delivery.site, verdict, answer)
-        self._tell(settlement, verdict, answer)
+        if verdict is not None:
+            return verdict, nothing
+        try:
+            request = request_for(live, delivery, site)
+        except (ValueError, Malformed) as error:
+            return IMPOSSIBLE, replace(nothing, body=str(error))
+        with self._context.metrics.delivery_seconds.time():
+            answer = await self._send(request)
+        return judged(answer, delivery, site), answer
 
     def _settlement(
         self, live: Live, delivery: ClaimedDelivery, verdict: Verdict, answer: Answer, milliseconds: int
@@ -144,14 +161,15 @@ class Deliverer:
             milliseconds=milliseconds,
         )
 
-    async def _settle(self, live: Live, delivery: ClaimedDelivery, settlement: Settlement) -> None:
-        """Settle, and keep trying while the lease lasts: an answer that is forgotten may be sent for twice."""
+    async def _settle(
+        self, live: Live, delivery: ClaimedDelivery, settlement: Settlement, stopping: asyncio.Event
+    ) -> None:
+        """Settle, and keep trying: an answer that is forgotten may be sent for twice."""
         while True:
             try:
                 moved = await self._settler.submit(settlement)
-            except (StoreError, TimeoutError) as error:
-                left = delivery.lease_until + live.config.worker.lease - self._context.now()
-                if left <= timedelta(0):
+            except StoreError as error:
+                if self._given_up(live, delivery, settlement, error, stopping):
                     log().error(
                         "delivery.not_settled", site=delivery.site, key=delivery.key, status=settlement.status.value,
                         error=str(error),
@@ -163,32 +181,22 @@ class Deliverer:
                 log().warning("delivery.lease_lost", site=delivery.site, key=delivery.key)
             return
 
+    def _given_up(
+        self, live: Live, delivery: ClaimedDelivery, settlement: Settlement, error: StoreError, stopping: asyncio.Event
+    ) -> bool:
+        """
+        Say whether a result is dropped: one lease after its own, when the delivery is tried again anyway.
+
+        A success is kept until the process stops: with the database away nobody else can send, and it settles late too.
+        """
+        if self._context.now() < delivery.lease_until + live.config.worker.lease:
+            return False
+        kept = settlement.status in SUCCESSES and isinstance(error, StoreUnavailable)
+        return stopping.is_set() or not kept
+
     async def _settle_batch(self, batch: Sequence[Settlement]) -> Sequence[bool]:
         async with self._context.database.transaction() as connection:
             return await outbox.settle(connection, batch, self._context.now())
-
-    async def _hold_or_lift(self, site: str, verdict: Verdict, answer: Answer) -> None:
-        try:
-            async with self._context.database.transaction() as connection:
-                hold = verdict.hold
-                if verdict.attempt is AttemptVerdict.NOT_FOUND or verdict.reason is Reason.VISITOR_NOT_FOUND:
-                    streak = await outbox.not_found_in_a_row(connection, site, NOT_FOUND_STREAK)
-                    hold = Hold(reason=HoldReason.VISITORS_NOT_FOUND) if streak >= NOT_FOUND_STREAK else None
-                standing = await holds.find(connection, site)
-                now = self._context.now()
-                if hold is not None:
-                    probes = standing.probes + 1 if standing else 0
-                    wait = next_probe(hold.reason, probes, hold.retry_after, self._context.draw())
-                    until = now + wait if wait is not None else None
-                    await holds.set_hold(connection, site, now=now, until=until, reason=hold.reason.value)
-                    log().error("site.held", site=site, reason=hold.reason.value, until=until and until.isoformat())
-                elif standing is not None:
-                    works = answer.status is not None and answer.status < 500
-                    await holds.end_probe(connection, site, lift=works, now=now, again_in=PROBE_PAUSE)
-                    if works:
-                        log().info("site.lifted", site=site, reason=standing.reason)
-        except (StoreError, TimeoutError) as error:
-            log().warning("site.hold_not_noted", site=site, error=str(error))
 
     def _tell(self, settlement: Settlement, verdict: Verdict, answer: Answer) -> None:
         self._context.metrics.deliveries.labels(settlement.site, settlement.status.value).inc()
@@ -223,45 +231,3 @@ async def _first_done_or(more: asyncio.Event, under_way: set[asyncio.Task[None]]
         if error := task.exception():
             log().error("delivery.failed", exc_info=error)
     return {task for task in under_way if task in left}
-
-
-def _not_for_this_dialect(delivery: ClaimedDelivery, site: Site) -> Verdict | None:
-    """A site may have changed its dialect after booking: what the new one cannot carry is not sent."""
-    if not isinstance(site.faurya, Payments):
-        return None
-    if delivery.kind not in (RevenueKind.PURCHASE, RevenueKind.RENEWAL):
-        return Verdict(attempt=AttemptVerdict.NOT_SENT, status=Status.SKIPPED, reason=Reason.UNSUPPORTED_BY_DESTINATION)
-    if not delivery.attribution.visitor_id:
-        return Verdict(attempt=AttemptVerdict.NOT_SENT, status=Status.UNATTRIBUTED, reason=Reason.NO_VISITOR_ID)
-    return None
-
-
-def _request(live: Live, delivery: ClaimedDelivery, site: Site) -> OutgoingRequest:
-    faurya = site.faurya
-    due = Due(
-        site=delivery.site,
-        connection=delivery.connection,
-        plugin=delivery.plugin,
-        key=delivery.key,
-        own_id=delivery.order_id_sent,
-        kind=delivery.kind,
-        payment_id=delivery.payment_id,
-        order_id=delivery.order_id,
-        order_id_sent=delivery.order_id_sent,
-        subscription_id=delivery.subscription_id,
-        amount_minor=delivery.amount_minor,
-        # the unit belongs to the dialect: frozen for the one it was booked for, the present one's where that changed
-        amount_unit=delivery.amount_unit if delivery.api == faurya.api else faurya.amount_unit,
-        currency=delivery.currency,
-        attribution=delivery.attribution,
-        globally_unique=live.connections[delivery.site, delivery.connection].globally_unique,
-    )
-    if isinstance(faurya, Payments):
-        return payments.build(due, payments.PaymentsTarget(url=faurya.url, api_key=faurya.api_key))
-    target = revenue.RevenueTarget(url=faurya.url, site_id=faurya.site_id, write_key=faurya.write_key)
-    return revenue.build(due, target)
-
-
-def _judge(answer: Answer, delivery: ClaimedDelivery, site: Site) -> Verdict:
-    judge = payments.judge if isinstance(site.faurya, Payments) else revenue.judge
-    return judge(answer, delivery.earlier)

@@ -83,10 +83,10 @@ class BodyHmac:
 
 
 def decoded_secret(secret: str) -> bytes:
-    """Return the key of plain Standard Webhooks: what follows `whsec_`, decoded; the bytes as they are if undecodable."""
+    """Return the key of plain Standard Webhooks: what follows `whsec_`, decoded; the secret's bytes if undecodable."""
     text = secret.removeprefix("whsec_")
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode(text, validate=True) or secret.encode()  # an empty key is everybody's
     except (binascii.Error, ValueError):
         return secret.encode()
 
@@ -112,7 +112,7 @@ class StandardWebhooks:
                 return _missing(name)
         message_id, timestamp, signatures = (value or "" for value in values)
         seconds = unix_seconds(timestamp.strip())
-        parts = signatures[:MAX_HEADER].encode("utf-8", "surrogateescape").split()
+        parts = signatures[:MAX_HEADER].encode("utf-8", "replace").split()
         given = [part[3:] for part in parts if part.startswith(b"v1,")]
         if seconds is None or not given or len(message_id) > MAX_HEADER or not is_storable(message_id):
             return _malformed("the headers are not an id, Unix seconds and v1,<base64 digest>")

@@ -70,6 +70,22 @@ async def set_hold(connection: Connection, site: str, *, now: datetime, until: d
     )
 
 
+async def begin(connection: Connection, site: str, *, now: datetime, until: datetime | None, reason: str) -> bool:
+    """Put a site on hold unless it is; return whether this did it."""
+    begun = await connection.fetchval(
+        """
+        INSERT INTO holds (site, destination, since, until, reason) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (site, destination) DO NOTHING RETURNING site
+        """,
+        site,
+        DESTINATION,
+        now,
+        until,
+        reason,
+    )
+    return begun is not None
+
+
 async def end_probe(connection: Connection, site: str, *, lift: bool, now: datetime, again_in: timedelta) -> None:
     """Lift the hold after an answer that shows the site works; otherwise let the next probe come a little later."""
     if lift:

@@ -69,7 +69,7 @@ WHERE outbox.attempts = 0 AND outbox.status IN ('pending', 'unattributed')
 
 
 async def put(connection: Connection, site: str, dispatches: Sequence[Dispatch], now: datetime) -> None:
-    """Write deliveries as booking leaves them, in key order like `settle`; one that nobody attempted yet is replaced."""
+    """Write deliveries as booking leaves them, in the lock order of `settle`; one not attempted yet is replaced."""
     rows = [
         (
             *(site, row.connection, row.key, DESTINATION, row.api, row.payment_id, row.is_sale, row.order_id_sent),

@@ -13,10 +13,11 @@ from gateway.domain.money import MAX_MINOR, Money, exponent, from_major
 CURRENCIES = sorted(currency.value for currency in Currency if currency.exponent is not None)
 
 # https://developer.paddle.com/concepts/sell/supported-currencies
-PADDLE = (
-    "USD EUR GBP JPY AUD CAD CHF HKD SGD SEK ARS BRL CLP CNY COP CZK DKK HUF ILS INR KRW MXN NOK NZD PEN PLN RUB THB "
-    "TRY TWD UAH VND ZAR"
-).split()
+PADDLE = [
+    *("USD", "EUR", "GBP", "JPY", "AUD", "CAD", "CHF", "HKD", "SGD", "SEK", "ARS", "BRL", "CLP", "CNY", "COP", "CZK"),
+    *("DKK", "HUF", "ILS", "INR", "KRW", "MXN", "NOK", "NZD", "PEN", "PLN", "RUB", "THB", "TRY", "TWD", "UAH", "VND"),
+    "ZAR",
+]
 
 amounts = st.integers(min_value=-MAX_MINOR, max_value=MAX_MINOR)
 
@@ -59,7 +60,7 @@ def test_amounts_up_to_10_to_the_15_are_money(minor):
     assert Money(minor, "USD").minor == minor
 
 
-@pytest.mark.parametrize("minor", [MAX_MINOR + 1, -MAX_MINOR - 1, 10**5000])
+@pytest.mark.parametrize("minor", [MAX_MINOR + 1, -MAX_MINOR - 1, pytest.param(10**5000, id="10^5000")])
 def test_larger_amounts_are_not_believed(minor):
     with pytest.raises(Malformed, match="not believable"):
         Money(minor, "USD")
@@ -126,7 +127,7 @@ def test_more_decimal_places_than_the_currency_has_are_malformed(text, currency)
      "NaN", "Infinity", "\u0663", "0x10", "$49", "1" * 17, "1" * 5000, "0." + "0" * 33],
 )  # fmt: skip
 def test_what_is_no_plain_decimal_is_malformed(text):
-    with pytest.raises(Malformed, match="is not a decimal amount such as '49.00'"):
+    with pytest.raises(Malformed, match=r"is not a decimal amount such as '49\.00'"):
         from_major(text, "USD")
 
 

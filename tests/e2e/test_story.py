@@ -84,7 +84,9 @@ async def test_every_event_ends_as_the_contract_says_on_both_dialects(paddle: Ha
     assert sorted(record["amount"] for record in acme) == ["-15.00", "65.00", "65.00"]
     globex = await paddle.recorded("globex")
     assert sorted(record["amount"] for record in globex) == ["65.00", "65.00"]
-    refund = await paddle.rows("SELECT status, reason FROM outbox WHERE site = 'globex' AND revenue_key = 'refund:adj_1'")
+    refund = await paddle.rows(
+        "SELECT status, reason FROM outbox WHERE site = 'globex' AND revenue_key = 'refund:adj_1'"
+    )
     assert refund == [{"status": "skipped", "reason": "unsupported_by_destination"}]
 
 

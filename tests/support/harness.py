@@ -3,11 +3,12 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import entry_points
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from gateway.app.serving import listening
 from gateway.app.source import Source
 from gateway.dev.faurya_stand_in import StandInSite, faurya_stand_in
 from gateway.plugins import PluginRegistry
-from gateway.sdk import ENTRY_POINT_GROUP
+from gateway.sdk import ENTRY_POINT_GROUP, RevenueKind
 
 SECRET = "whsec_made_up_1"
 WAIT_SECONDS = 15.0
@@ -88,6 +89,7 @@ class Harness:
     clock: Clock
     config_path: Path
     config_values: Mapping[str, Any] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=count)
 
     def provider(self, site: str = "acme", connection: str = "example") -> Any:
         return self.gateway.live.connections[site, connection].provider
@@ -106,6 +108,16 @@ class Harness:
         answer = await self.http.post(f"{self.url}/webhooks/{site}/{connection}", data=body, headers=signed)
         await answer.read()
         return answer
+
+    async def happen(
+        self, kind: RevenueKind, *, site: str = "acme", connection: str = "example", settle: bool = True, **what: Any
+    ) -> None:
+        """Send the webhook of a movement of money; every one is an event of its own unless it names its `event_id`."""
+        what = {"event_id": f"evt_{next(self.numbers)}", "simulated": False, "occurred_at": self.clock(), **what}
+        answer = await self.send(self.provider(site, connection).sample(kind, **what), site, connection)
+        assert answer.status == 200, await answer.text()
+        if settle:
+            await self.settled()
 
     async def rows(self, sql: str, *arguments: Any) -> list[dict[str, Any]]:
         return [dict(row) for row in await self.database.fetch(sql, *arguments)]
@@ -188,17 +200,20 @@ async def harness(
                 StandInSite(name="globex", site_id="globex-site", write_key="globex-write-key", api_key="globex-api-key"),
             ]
         )
-        faurya_port = await stack.enter_async_context(listening(stand_in, "127.0.0.1", 0))
+        if faurya_url is None:
+            faurya_port = await stack.enter_async_context(listening(stand_in, "127.0.0.1", 0))
+            faurya_url = f"http://127.0.0.1:{faurya_port}"
         provider_port, port = free_port(), free_port()
         values = {
             "port": port,
-            "database": database,
-            "faurya": f"http://127.0.0.1:{faurya_port}",
+            "database": through or database,
+            "faurya": faurya_url,
             "provider": f"http://127.0.0.1:{provider_port}",
         }
         path = folder / "config.yaml"
         path.write_text(text.format(**values))
-        source = Source(path=path, environ={}, registry=PluginRegistry(entry_points(group=ENTRY_POINT_GROUP)))
+        registry = registry or PluginRegistry(entry_points(group=ENTRY_POINT_GROUP))
+        source = Source(path=path, environ={}, registry=registry)
         gateway = await stack.enter_async_context(running(source, source.load(), with_worker=with_worker, now=clock))
         await stack.enter_async_context(listening(gateway.application, "127.0.0.1", port))
         stand_in = gateway.live.connections["acme", company].provider.stand_in(  # type: ignore[attr-defined]

@@ -1,0 +1,187 @@
+"""Connections: lent, given back, broken, frozen, and errors in words of our own."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from proxy import DatabaseProxy, database_proxy
+
+from gateway.store.errors import StoreData, StoreError, StoreUnavailable
+from gateway.store.pool import Database, StoreConflict, open_database, translated
+
+INSERT = "INSERT INTO sites (site, created_at) VALUES ($1, now())"
+
+
+@pytest_asyncio.fixture(name="proxy")
+async def _proxy(database_url: str) -> AsyncIterator[DatabaseProxy]:
+    async with database_proxy(database_url) as proxy:
+        yield proxy
+
+
+@pytest_asyncio.fixture(name="database")
+async def _database(proxy: DatabaseProxy) -> AsyncIterator[Database]:
+    database = await open_database(proxy.url, size=2)
+    yield database
+    await database.close()
+
+
+async def sites(database: Database) -> list[str]:
+    async with database.reading() as connection:
+        return [row["site"] for row in await connection.fetch("SELECT site FROM sites ORDER BY site")]
+
+
+async def insert(database: Database, site: str, then: Awaitable[object]) -> None:
+    async with database.transaction() as connection:
+        await connection.execute(INSERT, site)
+        await then
+
+
+async def backends(database: Database) -> int:
+    async with database.reading() as connection:
+        found = await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+    return int(found)
+
+
+async def test_a_transaction_is_committed_at_its_end_and_rolled_back_on_an_error(database: Database) -> None:
+    trouble = asyncio.get_running_loop().create_future()
+    trouble.set_exception(LookupError("ours"))
+    await insert(database, "kept", asyncio.sleep(0))
+    with pytest.raises(LookupError, match="ours"):
+        await insert(database, "lost", trouble)
+    assert await sites(database) == ["kept"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "arguments", "kind", "says"),
+    [
+        (INSERT, ["acme"], StoreData, "UniqueViolationError"),
+        (INSERT, [None], StoreData, "NotNullViolationError"),
+        (INSERT, ["a\0b"], StoreData, "CharacterNotInRepertoireError"),
+        (INSERT, ["a\ud800"], StoreData, "DataError"),
+        ("SELECT $1::int", [2**40], StoreData, "DataError"),
+        ("SELECT 1 / $1::int", [0], StoreData, "DivisionByZeroError"),
+        ("SELECT * FROM gone WHERE $1", [True], StoreError, "faurya-gateway migrate"),
+        ("SELECT pg_terminate_backend(pg_backend_pid()) WHERE $1", [True], StoreUnavailable, "cannot be used now"),
+    ],
+)
+async def test_the_drivers_errors_become_ours_without_the_values(
+    database: Database, sql: str, arguments: list[object], kind: type[StoreError], says: str
+) -> None:
+    async with database.transaction() as connection:
+        await connection.execute(INSERT, "acme")
+    with pytest.raises(StoreError, match=says) as caught:
+        async with database.transaction() as connection:
+            await connection.execute(sql, *arguments)
+    assert type(caught.value) is kind
+    assert "acme" not in str(caught.value)
+    assert await sites(database) == ["acme"], "the pool goes on"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError("no route"), StoreUnavailable),
+        (TimeoutError(), StoreUnavailable),
+        (asyncpg.CannotConnectNowError(), StoreUnavailable),
+        (asyncpg.TooManyConnectionsError(), StoreUnavailable),
+        (asyncpg.DiskFullError(), StoreUnavailable),
+        (asyncpg.ReadOnlySQLTransactionError(), StoreUnavailable),
+        (asyncpg.InvalidPasswordError(), StoreUnavailable),
+        (asyncpg.InvalidCatalogNameError(), StoreUnavailable),
+        (asyncpg.InterfaceError("closed"), StoreUnavailable),
+        (asyncpg.DeadlockDetectedError(), StoreConflict),
+        (asyncpg.SerializationError(), StoreConflict),
+        (asyncpg.InsufficientPrivilegeError(), StoreError),
+    ],
+)
+def test_each_trouble_has_its_class(error: Exception, kind: type[StoreError]) -> None:
+    with pytest.raises(StoreError) as caught, translated():
+        raise error
+    assert type(caught.value) is kind
+    assert type(error).__name__ in str(caught.value)
+
+
+def test_an_error_that_is_not_the_databases_passes() -> None:
+    with pytest.raises(LookupError), translated():
+        raise LookupError
+
+
+async def test_an_address_that_nobody_answers_is_a_database_that_is_away() -> None:
+    with pytest.raises(StoreUnavailable):
+        await open_database("postgresql://nobody@127.0.0.1:1/nothing")
+
+
+async def test_broken_connections_are_replaced(database: Database, proxy: DatabaseProxy) -> None:
+    assert await sites(database) == []
+    proxy.break_connections()
+    await asyncio.sleep(0.05)
+    assert await sites(database) == []
+
+
+async def test_a_database_that_comes_back_is_used_again(database: Database, proxy: DatabaseProxy) -> None:
+    assert await sites(database) == []
+    await proxy.cut()
+    with pytest.raises(StoreUnavailable):
+        await sites(database)
+    await proxy.open()
+    assert await sites(database) == []
+
+
+async def test_whoever_stops_waiting_for_a_frozen_database_is_free_at_once(
+    database: Database, proxy: DatabaseProxy
+) -> None:
+    assert await sites(database) == []
+    proxy.freeze()
+    started = time.monotonic()
+    for _ in range(3):  # more often than there are connections
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1), database.transaction() as connection:
+                await connection.execute(INSERT, "late")
+    assert time.monotonic() - started < 1
+    proxy.thaw()
+    assert await sites(database) == [], "nothing that was given up was committed"
+
+
+async def test_giving_up_inside_a_transaction_takes_it_back(database: Database) -> None:
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(insert(database, "half", asyncio.sleep(5)), 0.1)
+    assert await sites(database) == []
+
+
+async def test_a_pool_that_is_all_in_use_makes_the_next_one_wait_its_turn(database: Database) -> None:
+    async with database.reading(), database.reading():
+        waiting = asyncio.create_task(sites(database))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+    assert await waiting == []
+
+
+async def test_closing_says_good_bye(database_url: str) -> None:
+    one, two = await open_database(database_url), await open_database(database_url)
+    assert await backends(one) == 2
+    await two.close()
+    async with asyncio.timeout(2):
+        while await backends(one) > 1:
+            await asyncio.sleep(0.02)
+    await one.close()
+
+
+async def test_closing_does_not_wait_for_a_frozen_database(proxy: DatabaseProxy) -> None:
+    database = await open_database(proxy.url)
+    proxy.freeze()
+    started = time.monotonic()
+    await database.close()
+    assert time.monotonic() - started < 3
+    proxy.thaw()
+
+
+async def test_behind_pgbouncer_nothing_is_prepared(database_url: str) -> None:
+    database = await open_database(database_url, pgbouncer=True)
+    for _ in range(2):
+        async with database.reading() as connection:
+            assert await connection.fetchval("SELECT $1::int", 1) == 1
+            assert await connection.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE name <> ''") == 0
+    await database.close()
