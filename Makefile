@@ -37,7 +37,7 @@ format: $(BUILT) ## rewrite the code in the house format
 	@$(BIN)/ruff check --fix .
 
 bench: $(BUILT) ## measure throughput and latency on this machine
-	@if [ -f bench/__main__.py ]; then $(BIN)/python -m bench; else echo 'There is no benchmark yet.'; fi
+	@$(BIN)/python -m bench
 
 clean: ## remove .venv and everything else that was built
 	@rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

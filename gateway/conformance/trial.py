@@ -214,12 +214,15 @@ class Trial:
 
     async def read_by(self, provider: Provider, request: WebhookRequest) -> object:
         """Verify where the plugin can sign, take away what the core never keeps, and extract."""
-        proof = self.subject.proof or "signature"
         if self.can_sign():
             verdict = judged(provider, request)
             if not isinstance(verdict, Accepted):
                 return verdict
-            proof = verdict.proof
+        return await self.extracted(provider, request)
+
+    async def extracted(self, provider: Provider, request: WebhookRequest) -> object:
+        """Extract from a webhook as the core keeps it."""
+        proof = self.subject.proof or ("none" if self.fetches() else "signature")
         return await attempt(provider.extract(Delivery(request=self.kept(request), proof=proof)))
 
     def kept(self, request: WebhookRequest) -> WebhookRequest:

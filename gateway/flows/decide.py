@@ -126,9 +126,4 @@ def _outcome(webhook: Claimed, decisions: Sequence[object]) -> tuple[str, str | 
 def _take(booked: Booked, books: Books, writing: Writing) -> None:
     (writing.filled if booked.fills else writing.new).append(booked)
     place = (booked.entry.connection, booked.entry.event.key)
-    status = booked.dispatch.status if booked.dispatch else books.statuses[place]
-    if booked.fills and booked.entry.event.cumulative:  # its amount is in the running total already
-        books.entries[place] = booked.entry
-        books.statuses[place] = status
-    else:
-        books.learn(booked.entry, status)
+    books.learn(booked.entry, booked.dispatch.status if booked.dispatch else books.statuses[place])

@@ -5,6 +5,7 @@ to walk through a closed folder above the data or the binaries (/root is 0700). 
 other rights for this; instead the process keeps one capability across the change of user, and only where it is needed.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -19,6 +20,7 @@ from gateway.store.embedded_folder import Folder
 # numbers from linux/capability.h and linux/prctl.h
 DAC_OVERRIDE, DAC_READ_SEARCH = 1, 2
 _PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
+_PR_SET_SECUREBITS, _NO_SETUID_FIXUP, _KEEP_CAPS = 28, 1 << 2, 1 << 4
 _CAPABILITY_VERSION_3 = 0x20080522
 
 # READ_SEARCH only reads; a container's root often lacks it and has OVERRIDE
@@ -53,6 +55,9 @@ def become(uid: int, gid: int, capability: int | None = None) -> None:
     """Changes user and group for good; the capability, if any, is kept here and in every program started from here."""
     if capability is not None:
         _prctl(_PR_SET_KEEPCAPS, 1)
+        # else access(2), with which initdb looks for its own program, would not count the capability
+        with contextlib.suppress(OSError):
+            _prctl(_PR_SET_SECUREBITS, _NO_SETUID_FIXUP | _KEEP_CAPS)
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)

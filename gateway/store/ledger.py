@@ -44,12 +44,12 @@ WITH near AS (
         SELECT site, connection, revenue_key FROM ledger
         WHERE site = $1 AND connection = named.connection AND subscription_id = asked.subscription_id
           AND kind IN ('purchase', 'renewal')
-        ORDER BY booked_at, kind = 'renewal', occurred_at, revenue_key LIMIT 1
+        ORDER BY booked_at, occurred_at, revenue_key LIMIT 1
     ) AS first
 )
 SELECT ledger.*, outbox.status, coalesce(outbox.attempts, 0) AS attempted
 FROM near JOIN ledger USING (site, connection, revenue_key) LEFT JOIN outbox USING (site, connection, revenue_key)
-ORDER BY booked_at, kind = 'renewal', occurred_at, revenue_key
+ORDER BY booked_at, occurred_at, revenue_key
 """
 
 

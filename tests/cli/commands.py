@@ -159,7 +159,7 @@ class Served:
 
 
 def webhook(name: str) -> tuple[bytes, dict[str, str]]:
-    body = events.sample(RevenueKind.PURCHASE, event_id=f"evt_{name}", payment_id=f"pay_{name}")
+    body = events.sample(RevenueKind.PURCHASE, event_id=f"evt_{name}", payment_id=f"pay_{name}", simulated=False)
     return body, dict(signature.sign(body, datetime.now(UTC), SECRET.encode()))
 
 

@@ -5,35 +5,35 @@ import os
 import re
 import signal
 import socket
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 from harness import free_port
 
-from tests.cli.commands import MORE, Folder, Served, arguments, environment, eventually, webhook
+from tests.cli.commands import MORE, Folder, Served, arguments, environment, eventually
 
 ONE_AND_TWO = pytest.mark.parametrize("count", ["1", "2"])
 
 
 @ONE_AND_TWO
-async def test_sigterm_finishes_the_request_in_hand_and_exits_0(folder: Folder, count: str) -> None:
-    async with folder.serving("--processes", count) as served:
-        body, headers = webhook("slow")
-        reader, writer = await asyncio.open_connection("127.0.0.1", folder.port)
-        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        start = f"POST /webhooks/acme/sandbox HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{head}\r\n"
-        writer.write(start.encode() + body[:20])
-        await writer.drain()
-        await asyncio.sleep(0.3)
-        ended = asyncio.create_task(served.stop())
-        await asyncio.sleep(0.3)
-        writer.write(body[20:])
-        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
-        writer.close()
-        assert await ended == 0
-        assert served.lines("gateway.stopped")
-        assert "Traceback" not in served.log.read_text()
+async def test_sigterm_finishes_the_request_in_hand_and_exits_0(folder: Folder, database_url: str, count: str) -> None:
+    holder = await asyncpg.connect(database_url)
+    try:
+        async with folder.serving("--processes", count) as served:
+            async with holder.transaction():
+                await holder.execute("LOCK TABLE inbox IN ACCESS EXCLUSIVE MODE")
+                answer = asyncio.create_task(served.send("slow"))
+                await asyncio.sleep(0.3)
+                ended = asyncio.create_task(served.stop())
+                await asyncio.sleep(0.3)
+            assert await answer == 200
+            assert await ended == 0
+            assert served.lines("gateway.stopped")
+            assert "Traceback" not in served.log.read_text()
+    finally:
+        await holder.close()
 
 
 @ONE_AND_TWO
@@ -100,7 +100,7 @@ async def _kept(served: Served, port: int) -> float:
 
 
 def _processes() -> set[int]:
-    return {int(name) for name in os.listdir("/proc") if name.isdigit()}
+    return {int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()}
 
 
 async def test_two_processes_share_one_embedded_database(folder: Folder) -> None:

@@ -54,7 +54,17 @@ sites:
       basic: {{provider: example, amount: {{value: "19.00", currency: EUR}}}}
 """
 
-SECRETS = {("acme", "example"): SECRET, ("acme", "sandbox"): "whsec_made_up_2", ("globex", "example"): "whsec_made_up_3"}
+SECRETS = {
+    ("acme", "example"): SECRET,
+    ("acme", "sandbox"): "whsec_made_up_2",
+    ("globex", "example"): "whsec_made_up_3",
+}
+
+UNSETTLED = """
+SELECT count(*) FROM outbox LEFT JOIN holds USING (site, destination)
+WHERE outbox.lease IS NOT NULL
+   OR (outbox.due_at <= $1 AND (holds.site IS NULL OR greatest(holds.until, holds.probe_until) <= $1))
+"""
 
 
 @dataclass
@@ -145,9 +155,9 @@ class Harness:
         await self.until("SELECT count(*) FROM inbox WHERE due_at <= $1 OR lease IS NOT NULL", self.clock(), equals=0)
 
     async def settled(self) -> None:
-        """Wait until nothing is due any more."""
+        """Wait until nothing is due any more; what a held site has due is due at its next probe."""
         await self.read()
-        await self.until("SELECT count(*) FROM outbox WHERE due_at <= $1 OR lease IS NOT NULL", self.clock(), equals=0)
+        await self.until(UNSETTLED, self.clock(), equals=0)
 
     def wake(self) -> None:
         if self.gateway.worker is not None:
@@ -158,7 +168,7 @@ class Harness:
         await self.settled()
 
     async def inbox(self) -> list[tuple[str, str | None]]:
-        rows = await self.rows("SELECT outcome, reason FROM inbox ORDER BY id")
+        rows = await self.rows("SELECT outcome, reason FROM inbox ORDER BY length(event_key), event_key")
         return [(row["outcome"], row["reason"]) for row in rows]
 
     async def deliveries(self) -> dict[str, tuple[str, str | None]]:
@@ -189,15 +199,25 @@ async def harness(
     with_worker: bool = True,
     clock: Clock | None = None,
     company: str = "example",
+    registry: PluginRegistry | None = None,
+    faurya_url: str | None = None,
+    through: str | None = None,
 ) -> AsyncIterator[Harness]:
-    """Yield a running gateway on the database at this URL."""
+    """
+    Yield a running gateway on the database at this URL.
+
+    `faurya_url` lets it share another harness's stand-in, and `through` is the address at which the gateway (not the
+    test) reaches the database.
+    """
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(aiohttp.ClientSession(auto_decompress=False))
         clock = clock or Clock()
         stand_in = faurya_stand_in(
             [
                 StandInSite(name="acme", site_id="acme-site", write_key="acme-write-key", api_key="acme-api-key"),
-                StandInSite(name="globex", site_id="globex-site", write_key="globex-write-key", api_key="globex-api-key"),
+                StandInSite(
+                    name="globex", site_id="globex-site", write_key="globex-write-key", api_key="globex-api-key"
+                ),
             ]
         )
         if faurya_url is None:
