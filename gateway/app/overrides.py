@@ -32,7 +32,8 @@ def overridden(config: Config, chosen: dict[str, str | int]) -> Config:
     try:
         server = Server.model_validate({**written, **chosen})
     except ValidationError as error:
-        raise ConfigError(_mistake(f"server.{part['loc'][0]}", part["msg"]) for part in error.errors()) from None
+        wrong = {part["loc"][0]: part["msg"].removeprefix("Value error, ") for part in error.errors()}
+        raise ConfigError(_mistake(f"server.{name}", wrong[name]) for name in chosen if name in wrong) from None
     changed = config.model_copy(update={"server": server})
     mistakes = [_mistake(".".join(map(str, path)), text) for path, text in listening(dict(server), {*written, *chosen})]
     refused = refuse_embedded(changed)

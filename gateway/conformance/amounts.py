@@ -8,8 +8,9 @@ from decimal import Decimal
 
 from gateway.conformance.documents import Document, Path, document
 from gateway.conformance.findings import Evidence, NotApplicable, check, shown
+from gateway.conformance.outcomes import events_of
 from gateway.conformance.recordings import Recording
-from gateway.conformance.trial import Trial, events_of
+from gateway.conformance.trial import Trial
 from gateway.sdk import Money, RevenueEvent, RevenueKind, SupportsStandIn
 
 AMOUNTS = (*range(0, 2000, 7), 1999, 4035, 8190, 113_115, 999_999_999_999_999, 900_719_925_474_099)
@@ -74,7 +75,8 @@ async def strange_money_is_malformed(trial: Trial) -> AsyncIterator[Evidence]:
 def _strange(found: Document, event: RevenueEvent) -> Iterator[tuple[str, bytes]]:
     minor, major = event.amount.minor, event.amount.major()
     figures = [path for path, value in found.parts() if _is_figure(value, minor, major)]
-    for figure in (minor + 0.5, f"{minor}.5", "a lot", "", True, 10**30, float("inf"), "١٢", "1e3", [minor], None):
+    fraction = f"{major}5" if "." in str(major) and _has_text(found, str(major)) else f"{minor}.5"
+    for figure in (minor + 0.5, fraction, "a lot", "", True, 10**30, float("inf"), "١٢", "1e3", [minor], None):
         if figures:
             yield f"{_places(figures)} = {figure!r}", found.changed(figures, figure)
     currency = event.amount.currency
@@ -82,6 +84,10 @@ def _strange(found: Document, event: RevenueEvent) -> Iterator[tuple[str, bytes]
     for odd in ("ZZZ", "dollars", "", "XXX", 840, None):
         if places:
             yield f"{_places(places)} = {odd!r}", found.changed(places, odd)
+
+
+def _has_text(found: Document, text: str) -> bool:
+    return any(value == text for _, value in found.parts() if isinstance(value, str))
 
 
 def _is_figure(value: object, minor: int, major: Decimal) -> bool:
@@ -95,4 +101,3 @@ def _places(paths: list[Path]) -> str:
 def _amounts(outcome: object) -> str:
     events = events_of(outcome)
     return " and ".join(str(event.amount) for event in events) if events else shown(outcome)
-

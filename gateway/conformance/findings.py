@@ -1,7 +1,7 @@
 """
 What the kit has to say: a rule, why it exists, what was sent and what came back.
 
-A check is an async generator that yields `Evidence` for every breach it sees. `@check` gives it its rule and its reason.
+A check is an async generator that yields `Evidence` for every breach it sees; `@check` gives it a rule and a reason.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """A rule of the provider interface and the code that looks for breaches. `quick` needs no recordings of the author."""
+    """A rule of the provider interface and the code that looks for breaches. `quick` ones need no recordings."""
 
     name: str
     rule: str
@@ -74,7 +74,7 @@ def check(rule: str, why: str, *, quick: bool = True) -> Callable[[Run], Check]:
 
 
 def shown(value: object) -> str:
-    """Return a value as a plugin's author wants to see it: errors with their class, bytes as text where they are text."""
+    """Return a value as a plugin's author wants to see it: errors with their class, bytes as text."""
     if isinstance(value, BaseException):
         return f"raised {type(value).__name__}: {value}"
     if isinstance(value, bytes):

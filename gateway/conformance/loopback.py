@@ -1,4 +1,4 @@
-"""Loopback servers: the provider's API from recorded answers, the same API failing, and a gateway that receives webhooks."""
+"""Loopback servers: the provider's API from recorded answers, an API that fails, and a receiver of webhooks."""
 
 from __future__ import annotations
 
@@ -90,7 +90,9 @@ class FailingApi:
 
     async def _answer(self, request: web.Request) -> web.Response:
         sent = (await request.read()).decode("utf-8", "replace") + json.dumps(list(request.headers.values()))
-        self.asked.append((f"{request.method} {request.path}", bool(self.idempotency_key) and self.idempotency_key in sent))
+        self.asked.append(
+            (f"{request.method} {request.path}", bool(self.idempotency_key) and self.idempotency_key in sent)
+        )
         if self.failure.hangs:
             await asyncio.sleep(60)
         if self.failure.drops and request.transport is not None:

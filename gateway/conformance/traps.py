@@ -20,7 +20,14 @@ CLOCKS = frozenset({"time", "time_ns", "localtime", "gmtime", "ctime", "asctime"
 
 OF_A_DATE = frozenset({"now", "utcnow", "today"})
 
-TOUCHES = ("socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.gethostbyname", "subprocess.Popen", "os.system")
+TOUCHES = (
+    "socket.connect",
+    "socket.getaddrinfo",
+    "socket.sendto",
+    "socket.gethostbyname",
+    "subprocess.Popen",
+    "os.system",
+)
 """Audit events of reaching out; `open` is one too, but imports open files, which is nobody's fault."""
 
 LOGGING = ("logging", "structlog")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,17 +13,15 @@ from aiohttp import ClientSession
 
 from gateway.conformance.findings import NotApplicable
 from gateway.conformance.loopback import NOWHERE, RecordedApi, serving
+from gateway.conformance.outcomes import attempt, judged, signature
 from gateway.conformance.recordings import Recording, Unreadable, expectations, recordings
 from gateway.conformance.subject import Subject
 from gateway.conformance.vectors import Vector, vectors
 from gateway.outbound import client_session
 from gateway.sdk import (
     Accepted,
-    Answered,
     Delivery,
     Provider,
-    Refused,
-    RevenueEvent,
     RevenueKind,
     Runtime,
     SupportsStandIn,
@@ -223,7 +220,8 @@ class Trial:
     async def extracted(self, provider: Provider, request: WebhookRequest) -> object:
         """Extract from a webhook as the core keeps it."""
         proof = self.subject.proof or ("none" if self.fetches() else "signature")
-        return await attempt(provider.extract(Delivery(request=self.kept(request), proof=proof)))
+        delivery = Delivery(request=self.kept(request), proof=proof)
+        return await attempt(lambda: provider.extract(delivery))
 
     def kept(self, request: WebhookRequest) -> WebhookRequest:
         """Return the request as the core keeps it: without the plugin's secret headers."""
@@ -235,37 +233,6 @@ class Trial:
         """A token may stand in the address: there it is replaced as in the settings."""
         first = self.subject.secrets[:1]
         return self.subject.url.replace(quote(first[0]), quote(secrets[0])) if first and secrets else self.subject.url
-
-
-def signature(signer: SupportsStandIn, body: bytes, at: datetime, url: str) -> Mapping[str, str]:
-    """Return the plugin's own headers for a body; `url` goes to those that sign the address and so ask for it."""
-    if "url" in inspect.signature(signer.sign).parameters:
-        return signer.sign(body, at, url=url)  # type: ignore[call-arg]
-    return signer.sign(body, at)
-
-
-def judged(provider: Provider, request: WebhookRequest) -> Accepted | Refused | Answered | Exception:
-    """Return the verdict, or what `verify` raised."""
-    try:
-        return provider.verify(request)
-    except Exception as error:  # noqa: BLE001 - a call into the plugin under test
-        return error
-
-
-async def attempt(call: Awaitable[object]) -> object:
-    """Return what a call returns or raises; lists become tuples, so that outcomes can be compared."""
-    try:
-        found = await call
-    except Exception as error:  # noqa: BLE001 - a call into the plugin under test
-        return error
-    return tuple(found) if isinstance(found, list) else found
-
-
-def events_of(outcome: object) -> tuple[RevenueEvent, ...]:
-    """Return the events of an outcome; none for everything else."""
-    if not isinstance(outcome, tuple):
-        return ()
-    return tuple(event for event in outcome if isinstance(event, RevenueEvent))
 
 
 @asynccontextmanager

@@ -29,7 +29,7 @@ from gateway.sdk import WebhookRequest, headers_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vector:
-    """One recorded request, the secrets it was made with, and the verdict. `reason` is None where any refusal will do."""
+    """One recorded request, its secrets and the verdict; `reason` is None where any refusal will do."""
 
     name: str
     request: WebhookRequest = field(repr=False)
@@ -45,9 +45,7 @@ def vectors(subject: Subject) -> tuple[Vector, ...]:
     if not subject.vectors.is_dir():
         raise Unreadable(f"there is no folder {subject.vectors}: put recorded signatures there")
     return tuple(
-        _vector(subject, raw, path, name)
-        for path in sorted(subject.vectors.glob("*.json"))
-        for name, raw in _raw(path)
+        _vector(subject, raw, path, name) for path in sorted(subject.vectors.glob("*.json")) for name, raw in _raw(path)
     )
 
 
@@ -96,7 +94,7 @@ def _headers(subject: Subject, raw: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _body(raw: Mapping[str, Any], folder: Path) -> bytes:
     if "body_file" in raw:
-        return (folder / raw["body_file"]).read_bytes()
+        return folder.joinpath(str(raw["body_file"])).read_bytes()
     if "body_base64" in raw:
         return base64.b64decode(raw["body_base64"])
     body: str = raw["body"]

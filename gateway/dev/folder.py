@@ -9,12 +9,16 @@ Where the demo keeps its data: `dev` inside the data folder, apart from what a c
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.store.embedded_folder import MARKER, claim
+
+LEAVING_SECONDS = 2.0
+"""How long a database may take to end after its last user left."""
 
 
 class FolderInUse(Exception):
@@ -62,9 +66,7 @@ class DemoFolder:
         """Delete the sales of earlier demos; raise `DatabaseInUse` where another command reads them."""
         if not (self.database / MARKER).exists():
             return
-        lock = claim(self.database).take_lock()
-        if lock is None:
-            raise DatabaseInUse
+        lock = _lock_of(self.database)
         try:
             shutil.rmtree(self.database)
         finally:
@@ -90,6 +92,16 @@ def held(data_dir: Path) -> Iterator[DemoFolder]:
         yield DemoFolder(path, lock)
     finally:
         os.close(lock)
+
+
+def _lock_of(database: Path) -> int:
+    """Return the lock of a database that nobody uses; one that was just left is given a moment to end."""
+    folder, until = claim(database), time.monotonic() + LEAVING_SECONDS
+    while (lock := folder.take_lock()) is None:
+        if time.monotonic() > until:
+            raise DatabaseInUse
+        time.sleep(0.05)
+    return lock
 
 
 def _mark_as_ours(data_dir: Path) -> None:

@@ -44,7 +44,12 @@ def migration_sql() -> str:
 
 
 async def migrate(url: str) -> None:
-    """Bring the schema of the database at `url` up to date; nothing happens where it is."""
+    """
+    Bring the schema of the database at `url` up to date; nothing happens where it is.
+
+    Processes may do this at the same moment; one process does it once at a time, because Alembic's context is global.
+    Raises `StoreError` where a migration failed and nothing of it stayed.
+    """
 
     def upgrade(connection: Connection) -> None:
         config = migrations()
@@ -66,9 +71,11 @@ async def migrate(url: str) -> None:
         await engine.dispose()
 
 
-async def _revision_at(engine: AsyncEngine) -> str:
+async def _revision_at(engine: AsyncEngine) -> str | None:
     with translated():
         async with engine.connect() as connection:
+            if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+                return None
             return str(await connection.scalar(text("SELECT version_num FROM alembic_version")))
 
 

@@ -40,8 +40,7 @@ PASSING = frozenset({408, 409, 424, 425, 429})
 KEY_TROUBLE = {
     401: "Stripe does not know the API key, or it was rolled: copy it again into api_key",
     403: (
-        "the API key lacks a permission: give it Checkout Sessions write; Prices, Invoices, Charges and Refunds, "
-        "Disputes and Events read"
+        "the API key lacks a permission: give it write for Checkout Sessions and read for Prices, Invoices and Events"
     ),
 }
 """https://docs.stripe.com/keys/restricted-api-keys"""

@@ -1,4 +1,4 @@
-"""Single fields of Stripe's objects. What Stripe sets is checked; what a site or its visitor's browser set is dropped if odd."""
+"""Single fields of Stripe's objects: what Stripe sets is checked, what a site or a browser set is dropped if odd."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from providers.stripe.lookup import answered
 PATH = "/v1/events"
 
 PER_PAGE = 20
-"""Events of a page. Each may ask up to three questions; at 0.2 s each, four at a time, a page takes 3 s of the core's 10."""
+"""Events of a page. Each asks up to three questions; at 0.2 s, four at a time, a page takes 3 s of the core's 10."""
 
 AT_A_TIME = 4
 

@@ -10,14 +10,16 @@ from decimal import Decimal
 
 from gateway.sdk import Malformed, Money, Unsupported, checked, from_major
 
-ZERO_DECIMAL = frozenset("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split())
+ZERO_DECIMAL = frozenset(
+    ("BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF", "XPF")
+)
 """https://docs.stripe.com/currencies#zero-decimal; UGX stands there too, but the special case below decides."""
 
 TWO_DECIMAL_ANYWAY = frozenset({"ISK", "UGX"})
 """https://docs.stripe.com/currencies#special-cases: 5 ISK are 500. HUF and TWD are special for payouts only."""
 
-THREE_DECIMAL = frozenset("BHD JOD KWD OMR TND".split())
-"""https://docs.stripe.com/currencies#three-decimal: 5.120 KWD are 5120."""
+THREE_DECIMAL = frozenset({"BHD", "JOD", "KWD", "OMR", "TND"})
+"""The same page: 5.120 KWD are 5120, and the last digit is always 0."""
 
 PLACES = {
     **dict.fromkeys(ZERO_DECIMAL, 0),

@@ -345,7 +345,7 @@ async def test_an_amount_that_the_dialect_has_no_form_for_is_rejected_and_says_s
         assert calls.asked == []
         assert await gateway.deliveries() == {"payment:p1": ("rejected", "refused")}
         (row,) = await gateway.rows("SELECT verdict, answer FROM attempts")
-        assert row == {"verdict": "not_sent", "answer": "an amount of 16 digits is not believable"}
+        assert row == {"verdict": "not_sent", "answer": "an amount beyond 10^15 minor units is not believable"}
 
 
 async def test_an_answer_is_kept_without_secrets_and_cut(database_url: str, tmp_path: Path) -> None:
@@ -397,46 +397,50 @@ async def test_one_call_that_goes_wrong_inside_does_not_stop_the_others(database
 
 
 async def test_an_answer_is_not_forgotten_while_the_database_is_away(database_url: str, tmp_path: Path) -> None:
-    async with line_to(database_url) as line:
-        async with harness(database_url, tmp_path, through=line.url, with_worker=False) as gateway:
-            await booked_sale(gateway)
-            call = Slow()
-            task = asyncio.create_task(deliver(gateway, call))
-            await call.under_way.wait()
-            await line.cut()
-            gateway.clock.forward(timedelta(days=1))
-            call.goes_on.set()
-            await asyncio.sleep(0.7)
-            assert not task.done()
-            await line.mend()
-            await task
-            assert await gateway.deliveries() == {"payment:p1": ("recorded", None)}
-            assert call.asked == 1
+    async with (
+        line_to(database_url) as line,
+        harness(database_url, tmp_path, through=line.url, with_worker=False) as gateway,
+    ):
+        await booked_sale(gateway)
+        call = Slow()
+        task = asyncio.create_task(deliver(gateway, call))
+        await call.under_way.wait()
+        await line.cut()
+        gateway.clock.forward(timedelta(days=1))
+        call.goes_on.set()
+        await asyncio.sleep(0.7)
+        assert not task.done()
+        await line.mend()
+        await task
+        assert await gateway.deliveries() == {"payment:p1": ("recorded", None)}
+        assert call.asked == 1
 
 
 @pytest.mark.parametrize(("answer", "stops"), [(Answer(status=500), False), (OK, True)])
 async def test_an_answer_is_given_up_when_it_no_longer_matters_or_the_process_stops(
     database_url: str, tmp_path: Path, answer: Answer, stops: bool
 ) -> None:
-    async with line_to(database_url) as line:
-        async with harness(database_url, tmp_path, through=line.url, with_worker=False) as gateway:
-            await booked_sale(gateway)
-            call, stopping = Slow(answer), asyncio.Event()
-            task = asyncio.create_task(deliver(gateway, call, stopping=stopping))
-            await call.under_way.wait()
-            await line.cut()
-            call.goes_on.set()
-            with capture_logs() as logs:
-                await asyncio.sleep(0.6)
-                if stops:
-                    stopping.set()
-                gateway.clock.forward(timedelta(seconds=60))
-                await asyncio.wait([task], timeout=5)
-            assert task.done()
-            assert "delivery.not_settled" in [line["event"] for line in logs]
-            await asyncio.gather(task, return_exceptions=True)
-            await line.mend()
-            assert await attempts(gateway) == [(1, None, None)]
+    async with (
+        line_to(database_url) as line,
+        harness(database_url, tmp_path, through=line.url, with_worker=False) as gateway,
+    ):
+        await booked_sale(gateway)
+        call, stopping = Slow(answer), asyncio.Event()
+        task = asyncio.create_task(deliver(gateway, call, stopping=stopping))
+        await call.under_way.wait()
+        await line.cut()
+        call.goes_on.set()
+        with capture_logs() as logs:
+            await asyncio.sleep(0.6)
+            if stops:
+                stopping.set()
+            gateway.clock.forward(timedelta(seconds=60))
+            await asyncio.wait([task], timeout=5)
+        assert task.done()
+        assert "delivery.not_settled" in [line["event"] for line in logs]
+        await asyncio.gather(task, return_exceptions=True)
+        await line.mend()
+        assert await attempts(gateway) == [(1, None, None)]
 
 
 async def test_every_attempt_is_one_log_line(database_url: str, tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from gateway.flows.plugin_list import installed
 from gateway.plugins import PluginRegistry
-from gateway.sdk import API, ENTRY_POINT_GROUP, Unsupported
+from gateway.sdk import API, ENTRY_POINT_GROUP, MetadataLimits, Unsupported
 
 
 class Sparse:
@@ -48,7 +49,8 @@ def test_capabilities_are_read_off_what_open_returns(
 ) -> None:
     module = ModuleType("made_up_plugin")
     plugin = kind()
-    plugin.api, plugin.name, plugin.config_model, plugin.metadata_limits = API, "made_up", None, None
+    plugin.api, plugin.name, plugin.config_model = API, "made_up", BaseModel
+    plugin.metadata_limits = MetadataLimits(keys=1, key_chars=1, value_chars=1)
     module.plugin = plugin  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "made_up_plugin", module)
     (found,) = installed(PluginRegistry([EntryPoint("made_up", "made_up_plugin:plugin", ENTRY_POINT_GROUP)]), None)

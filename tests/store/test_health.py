@@ -38,9 +38,13 @@ async def test_the_backlog_says_what_waits_and_since_when(database: Database) ->
     async with database.transaction() as connection:
         await inbox.keep(connection, [webhook("a"), webhook("b", received_at=NOON - timedelta(minutes=1))])
         await connection.execute(
-            "INSERT INTO outbox (site, connection, revenue_key, destination, api, payment_id, is_sale, order_id_sent, basis,"
-            " amount_unit, currency, status, due_at, created_at) SELECT 'acme', 'example', key, 'faurya', 'revenue', 'p',"
-            " true, 'o', 'gross', 'minor', 'USD', 'pending', at, at FROM unnest($1::text[], $2::timestamptz[]) AS t (key, at)",
+            """
+            INSERT INTO outbox (site, connection, revenue_key, destination, api, payment_id, is_sale, order_id_sent,
+                                basis, amount_unit, currency, status, due_at, created_at)
+            SELECT 'acme', 'example', key, 'faurya', 'revenue', 'p', true, 'o', 'gross', 'minor', 'USD', 'pending',
+                   at, at
+            FROM unnest($1::text[], $2::timestamptz[]) AS new (key, at)
+            """,
             ["payment:1", "payment:2"],
             [NOON - timedelta(hours=1), NOON + timedelta(hours=1)],
         )

@@ -2,7 +2,10 @@
 
 import asyncio
 import secrets
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -59,7 +62,7 @@ async def verdict(url: str) -> str | None:
 
 
 async def test_an_empty_database_is_too_old_until_it_is_migrated(empty_url: str) -> None:
-    with pytest.raises(SchemaTooOld, match="missing.*faurya-gateway migrate"):
+    with pytest.raises(SchemaTooOld, match=r"missing.*faurya-gateway migrate"):
         await verdict(empty_url)
     await migrate(empty_url)
     assert await verdict(empty_url) is None
@@ -77,7 +80,15 @@ async def test_migrating_again_changes_nothing(database_url: str) -> None:
 
 
 async def test_processes_that_migrate_at_the_same_moment_all_succeed(empty_url: str) -> None:
-    await asyncio.gather(*(migrate(empty_url) for _ in range(3)))
+    program = "import asyncio, sys; from gateway.store.schema import migrate; asyncio.run(migrate(sys.argv[1]))"
+    started = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, empty_url, stdout=PIPE, stderr=PIPE, cwd=Path(__file__).parents[2]
+        )
+        for _ in range(3)
+    ]
+    said = [await process.communicate() for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], said
     assert await verdict(empty_url) is None
 
 
@@ -94,7 +105,7 @@ async def test_a_newer_schema_is_used_with_a_warning(database_url: str) -> None:
 
 async def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
     await execute(empty_url, "CREATE TABLE outbox (mine text)")
-    with pytest.raises(StoreError, match="rolled back.*outbox"):
+    with pytest.raises(StoreError, match=r"rolled back.*outbox"):
         await migrate(empty_url)
     assert await tables(empty_url) == ["outbox"]
 

@@ -1,0 +1,52 @@
+"""
+A local imitation of Stripe, for `dev`, demonstrations and tests: no account, no network.
+
+It serves the API calls that the plugin makes, a checkout page for the buyer, and sends all the events of a sale, signed
+and with Stripe's retries. `app[SELLER].settings` (or `POST /stand-in/settings`) changes how it behaves; the README of
+the plugin lists all levers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
+
+from aiohttp import ClientSession, web
+
+from providers.stripe import signature
+from providers.stripe.config import StripeConfig
+from providers.stripe.stand_in import api, control, pages
+from providers.stripe.stand_in.deliveries import Deliveries
+from providers.stripe.stand_in.seller import Seller
+from providers.stripe.stand_in.state import API_KEY, DELIVERIES, SELLER, STORIES
+from providers.stripe.stand_in.stories import Stories
+
+__all__ = ["DELIVERIES", "SELLER", "STORIES", "application"]
+
+
+def application(
+    config: StripeConfig, address: str, deliver_to: str, http: ClientSession, now: Callable[[], datetime]
+) -> web.Application:
+    """Return the application that will be served at `address` and sends its webhooks to `deliver_to`."""
+    secret = config.webhook_secrets[0].get_secret_value().encode()
+
+    def sign(body: bytes, at: datetime) -> Mapping[str, str]:
+        return signature.sign(secret, body, at)
+
+    seller = Seller(address=address.rstrip("/"), live=config.environment == "live", now=now)
+    deliveries = Deliveries(
+        target=deliver_to, http=http, settings=seller.settings, environment=config.environment, sign=sign, now=now
+    )
+    app = web.Application()
+    app[API_KEY] = config.api_key
+    app[SELLER] = seller
+    app[DELIVERIES] = deliveries
+    app[STORIES] = Stories(seller, deliveries)
+    app.add_routes([*api.routes(), *control.routes(), *pages.routes()])
+    app.cleanup_ctx.append(_stop_deliveries)
+    return app
+
+
+async def _stop_deliveries(app: web.Application) -> AsyncIterator[None]:
+    yield
+    await app[DELIVERIES].close()
