@@ -115,7 +115,9 @@ async def test_a_gateway_that_died_around_a_call_is_followed_by_one_that_asks_ag
         with capture_logs():
             await deliver(gateway, send)
         assert await attempts(gateway) == [(1, None, None)]
-    async with restarted(database_url, tmp_path, faurya, gateway, timedelta(seconds=29)) as gateway:
+    async with harness(database_url, tmp_path, faurya_url=faurya, clock=gateway.clock) as gateway:
+        gateway.clock.forward(timedelta(seconds=29))
+        await gateway.read()
         assert len(await attempts(gateway)) == 1
         await gateway.forward(timedelta(seconds=1))
         ends = {False: "recorded", True: "already_recorded" if "Dup" in message else "recorded_assumed"}[sent]
