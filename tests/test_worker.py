@@ -25,25 +25,25 @@ SCRIPTED = CONFIG.replace("    plans:\n      pro:", "      scripted: {{environme
 
 
 async def test_a_site_whose_faurya_hangs_does_not_hold_up_another(gateway: Harness) -> None:
-    hanging = asyncio.Event()
+    goes_on = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        hanging.set()
-        await reader.read()
+        await goes_on.wait()
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    text = CONFIG.replace('revenue, url: "{faurya}"', f'revenue, url: "http://127.0.0.1:{port}"')
-    gateway.rewrite_config(text)
+    gateway.rewrite_config(CONFIG.replace('revenue, url: "{faurya}"', f'revenue, url: "http://127.0.0.1:{port}"'))
     assert await gateway.gateway.reload()
     for number in range(20):
         await gateway.happen(PURCHASE, payment_id=f"p{number}", settle=False)
-    await hanging.wait()
+    await gateway.until("SELECT count(*) FROM outbox WHERE lease IS NOT NULL", equals=8)
     await gateway.happen(PURCHASE, site="globex", payment_id="q1", attribution=BERT, settle=False)
     async with asyncio.timeout(1):
         await gateway.until("SELECT status FROM outbox WHERE site = 'globex'", equals="recorded")
     assert await gateway.rows("SELECT count(*) FROM outbox WHERE lease IS NOT NULL") == [{"count": 8}]
+    goes_on.set()
+    await gateway.settled()
     server.close()
 
 

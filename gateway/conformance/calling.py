@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import timedelta
 from functools import partial
@@ -53,9 +54,9 @@ async def api_errors_are_told_apart(trial: Trial) -> AsyncIterator[Evidence]:
     for failure, right in FAILURES:
         api = FailingApi(failure)
         async with serving(api.application) as address:
-            provider = trial.open(address=address)
-            for name, call in _calls(trial, provider):
-                outcome = await attempt(call)
+            calls = _calls(trial, trial.open(address=address))
+            outcomes = await asyncio.gather(*(attempt(call) for call in calls.values()))
+            for name, outcome in zip(calls, outcomes, strict=True):
                 expected = (*right, Unsupported)
                 if not isinstance(outcome, expected) or (isinstance(outcome, Page) and outcome.events):
                     names = " or ".join(sorted(error.__name__ for error in right))
@@ -71,9 +72,11 @@ def _waits(name: str, failure: Failure, outcome: object) -> Iterator[Evidence]:
         yield Evidence(sent, f"retry_after {wait!r}", "pass on what Retry-After says, as a timedelta, or nothing")
 
 
-def _calls(trial: Trial, provider: Provider) -> Iterator[tuple[str, Callable[[], Awaitable[object]]]]:
-    yield "create_checkout", partial(provider.create_checkout, order(trial))
-    yield "list_revenue", partial(provider.list_revenue, trial.subject.now, None)
+def _calls(trial: Trial, provider: Provider) -> dict[str, Callable[[], Awaitable[object]]]:
+    return {
+        "create_checkout": partial(provider.create_checkout, order(trial)),
+        "list_revenue": partial(provider.list_revenue, trial.subject.now, None),
+    }
 
 
 @check(

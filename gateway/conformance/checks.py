@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 
 from pydantic import ValidationError
 
@@ -10,7 +11,7 @@ from gateway.conformance import amounts, calling, describing, dialects, freshnes
 from gateway.conformance.findings import Check, Evidence, Finding, NotApplicable
 from gateway.conformance.recordings import Unreadable
 from gateway.conformance.subject import Subject
-from gateway.conformance.trial import trial
+from gateway.conformance.trial import TIMEOUT, trial
 
 CHECKS: tuple[Check, ...] = (
     describing.the_plugin_describes_itself,
@@ -58,20 +59,20 @@ CHECKS: tuple[Check, ...] = (
 
 
 async def examine(
-    subject: Subject, checks: Sequence[Check] = CHECKS
+    subject: Subject, checks: Sequence[Check] = CHECKS, patience: timedelta = TIMEOUT
 ) -> AsyncIterator[tuple[Check, Finding | str | None]]:
     """Yield each check with its `Finding`, or why it has nothing to look at, or None for a rule that is kept."""
     for each in checks:
         try:
-            yield each, await found_by(each, subject)
+            yield each, await found_by(each, subject, patience)
         except NotApplicable as reason:
             yield each, str(reason)
 
 
-async def found_by(each: Check, subject: Subject) -> Finding | None:
+async def found_by(each: Check, subject: Subject, patience: timedelta = TIMEOUT) -> Finding | None:
     """Run one check; raise `NotApplicable` where it has nothing to look at. A file that cannot be used is a finding."""
     evidence: list[Evidence] = []
-    async with trial(subject) as running:
+    async with trial(subject, patience) as running:
         try:
             evidence = [item async for item in each.run(running)]
         except Unreadable as problem:

@@ -123,8 +123,8 @@ async def nothing_is_remembered(trial: Trial) -> AsyncIterator[Evidence]:
 async def _read_again(trial: Trial, recordings: list[Recording]) -> AsyncIterator[Evidence]:
     with_api = [recording for recording in recordings if recording.api or trial.fetches()]
     for recording in with_api:
-        async with trial.with_api(recording.api) as (provider, _):
-            request = trial.request_of(recording)
+        async with trial.with_api(recording.api) as (opened, _):
+            provider, request = opened(), trial.request_of(recording)
             outcomes = [await trial.read_by(provider, request) for _ in range(2)]
         if not same(*outcomes):
             yield Evidence(f"{recording.name} twice", " and then ".join(map(shown, outcomes)), "keep no state")
@@ -157,9 +157,9 @@ async def extract_needs_no_secret_header(trial: Trial) -> AsyncIterator[Evidence
     for recording in trial.readable():
         request = trial.request_of(recording)
         bare = replace(request, headers=headers_of([kept for kept in request.headers.items() if kept[0] not in names]))
-        async with trial.with_api(recording.api) as (provider, _):
-            whole = await trial.read_by(provider, request)
-            outcome = await trial.extracted(provider, bare)
+        async with trial.with_api(recording.api) as (opened, _):
+            whole = await trial.read_by(opened(), request)
+            outcome = await trial.extracted(opened(), bare)
         if not isinstance(whole, Refused) and not same(whole, outcome):
             sent = f"{recording.name} without {', '.join(sorted(names)) or 'its secret headers'}"
             yield Evidence(sent, shown(outcome), "read only the body and headers that are no secrets")
@@ -173,8 +173,8 @@ async def extract_needs_no_secret_header(trial: Trial) -> AsyncIterator[Evidence
 async def extract_does_not_block(trial: Trial) -> AsyncIterator[Evidence]:
     for recording in trial.readable():
         request = trial.request_of(recording)
-        async with trial.with_api(recording.api) as (provider, _):
-            stalls = [await _longest_stall(trial, provider, request) for _ in range(2)]
+        async with trial.with_api(recording.api) as (opened, _):
+            stalls = [await _longest_stall(trial, opened(), request) for _ in range(2)]
         if min(stalls) > STALL_SECONDS:
             mend = "await the client that runtime.http is; no time.sleep, requests or blocking library"
             yield Evidence(recording.name, f"the loop stood still for {min(stalls) * 1000:.0f} ms", mend)

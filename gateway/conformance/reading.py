@@ -136,12 +136,12 @@ async def keys_have_the_agreed_form(trial: Trial) -> AsyncIterator[Evidence]:
 async def a_key_outlives_its_delivery(trial: Trial) -> AsyncIterator[Evidence]:
     for recording in trial.readable():
         request = trial.request_of(recording)
-        async with trial.with_api(recording.api) as (provider, _):
-            first = events_of(await trial.read_by(provider, request))
-            verdict = judged(provider, request)
+        async with trial.with_api(recording.api) as (opened, _):
+            first = events_of(await trial.read_by(opened(), request))
+            verdict = judged(opened(), request)
             event_id = verdict.event_id if isinstance(verdict, Accepted) else None
             for what, other in _redelivered(request, event_id):
-                again = events_of(await trial.extracted(provider, other))
+                again = events_of(await trial.extracted(opened(), other))
                 if first and [event.key for event in again] != [event.key for event in first]:
                     came_back = f"the keys {[event.key for event in first]}, then {[event.key for event in again]}"
                     yield Evidence(
@@ -215,7 +215,8 @@ async def odd_shapes_raise_nothing_else(trial: Trial) -> AsyncIterator[Evidence]
             continue
         seen.add(recording.event_type)
         request = trial.request_of(recording)
-        async with trial.with_api(recording.api) as (provider, _):
+        async with trial.with_api(recording.api) as (opened, _):
+            provider = opened()
             for number, (what, body) in enumerate(documents.odd_shapes(taken_apart)):
                 if number >= MAX_SHAPES:
                     break

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,8 @@ def _plain(value: object) -> Any:
             return {name: text for name, text in known.items() if text}
         case str() | bool() | None:
             return value
+        case datetime():
+            return value.isoformat()
         case Sequence():
             return list(value)
-    return str(value)
+    raise Unreadable(f"an event holds {value!r}, which expected.json has no words for")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -188,20 +189,20 @@ class Trial:
         )
 
     @asynccontextmanager
-    async def with_api(self, answers: Mapping[str, Any]) -> AsyncIterator[tuple[Provider, list[str]]]:
-        """Yield a provider whose API gives these answers, and the list of what it is asked."""
+    async def with_api(self, answers: Mapping[str, Any]) -> AsyncIterator[tuple[Callable[[], Provider], list[str]]]:
+        """Yield what opens a provider whose API gives these answers, and the list of what it is asked."""
         if not answers and not self.fetches():
-            yield self.open(), []
+            yield self.open, []
             return
         api = RecordedApi(answers)
         async with serving(api.application) as address:
-            yield self.open(address=address), api.asked
+            yield partial(self.open, address=address), api.asked
 
     async def read(self, recording: Recording) -> object:
         """Return what the plugin makes of a recording: its verdict if not accepted, its events, or what it raised."""
         request = self.request_of(recording)
-        async with self.with_api(recording.api) as (provider, asked):
-            outcome = await self.read_by(provider, request)
+        async with self.with_api(recording.api) as (opened, asked):
+            outcome = await self.read_by(opened(), request)
         missing = [call for call in asked if call not in recording.api and call.partition("?")[0] not in recording.api]
         if missing and isinstance(outcome, Exception):
             raise Unreadable(
@@ -236,7 +237,7 @@ class Trial:
 
 
 @asynccontextmanager
-async def trial(subject: Subject) -> AsyncIterator[Trial]:
+async def trial(subject: Subject, patience: timedelta = TIMEOUT) -> AsyncIterator[Trial]:
     """Yield a plugin under test with the HTTP client that the gateway lends, only more impatient."""
-    async with client_session(TIMEOUT) as http:
+    async with client_session(patience) as http:
         yield Trial(subject, http, Clock(subject.now))

@@ -203,6 +203,8 @@ def _claimed(event: RevenueEvent, rules: Rules, books: Books) -> bool | None:
             return True
         return False if _is_foreign(payment_ref(event.payment_id), rules, books) else None
     if rules.claims != "own_checkouts":
+        if not event.items and _first(event, rules, books):
+            return True
         return any(item in rules.claims for item in event.items)
     if _began(event, rules, books) or _first(event, rules, books):
         return True

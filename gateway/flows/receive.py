@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import assert_never
 from urllib.parse import parse_qsl, urlencode
 
 from gateway.domain.ids import event_key, uuid7
@@ -68,6 +69,8 @@ class Receiver:
             case Accepted():
                 await self._keep(opened, request, verdict, query)
                 return verdict.reply
+            case _:
+                assert_never(verdict)
 
     async def _keep(self, opened: Opened, request: WebhookRequest, accepted: Accepted, query: str) -> None:
         webhook = self._webhook(opened, request, accepted, query)
@@ -170,5 +173,5 @@ def masked(query: str, secret: frozenset[str]) -> str:
     """Return the query with the values of secret parameters replaced, in a form that Postgres can store."""
     if secret and any(name in secret for name, _ in parse_qsl(query, keep_blank_values=True)):
         pairs = parse_qsl(query, keep_blank_values=True)
-        query = urlencode([(name, "***" if name in secret else value) for name, value in pairs])
+        query = urlencode([(name, "***" if name in secret else value) for name, value in pairs], errors="replace")
     return query if is_storable(query) else printable(query, len(query))

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+from gateway.domain.text import is_storable
 from gateway.flows.verdict import Verdict, judge
 from gateway.store import refusals, stories
-from gateway.store.pool import Database
+from gateway.store.pool import Connection, Database
 from gateway.store.stories import Found
 
 
@@ -44,18 +45,20 @@ class Story:
 async def trace(database: Database, sites: Sequence[str], query: str) -> Story:
     """Tell the story of an order, payment, refund, event, checkout or visitor id, as far as these sites know it."""
     query = query.strip()
-    known: list[tuple[str, Found]] = []
     async with database.reading() as connection:
-        for site in sites:
-            found = await stories.find(connection, site, query) if "\0" not in query else Found()
-            if found:
-                known.append((site, found))
+        everything = [(site, await _found(connection, site, query)) for site in sites]
         refused = [asdict(row) for row in await refusals.find(connection, sites)]
+    known = [(site, found) for site, found in everything if found]
     if not known:
-        return Story(query=query, site=None, verdict=judge(query, Found(refusals=refused), ()))
+        nothing = Found(refusals=refused, searched=all(found.searched for _, found in everything))
+        return Story(query=query, site=None, verdict=judge(query, nothing, ()))
     known.sort(key=lambda pair: (-len(pair[1].ledger), -len(pair[1].checkouts)))
     site, found = known[0]
     return _told(query, site, found, judge(query, found, [name for name, _ in known[1:]]))
+
+
+async def _found(connection: Connection, site: str, query: str) -> Found:
+    return await stories.find(connection, site, query) if is_storable(query) else Found()
 
 
 def _told(query: str, site: str, found: Found, verdict: Verdict) -> Story:

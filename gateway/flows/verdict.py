@@ -21,7 +21,7 @@ SKIPPED = {
     "test_mode": "it is test money, which the site does not forward: set faurya.forward_test to see it in Faurya",
     "zero_amount": "its amount is not above zero, so there is nothing to record",
     "refund_not_forwarded": "the site does not forward refunds: set faurya.forward_refunds if Faurya should show them",
-    "sale_not_recorded": "the sale that it refunds was not recorded in Faurya",
+    "sale_not_recorded": "the sale that it belongs to was not recorded in Faurya: trace {payment_id} to see why",
     "currency_not_accepted": "its currency is not among the site's faurya.currencies",
     "forwarding_off": "the connection has forward: false because Faurya gets this provider's money elsewhere",
     "unsupported_by_destination": "Faurya's payments API knows no refunds; the ledger has it",
@@ -66,13 +66,18 @@ class Verdict:
 def judge(query: str, found: Found, elsewhere: Sequence[str]) -> Verdict:
     """Return what became of the money that `query` names. `elsewhere` are other sites that know the id too."""
     verdict = _judged(query, found)
+    unsearched = "" if found.searched else " The search through the webhooks' bodies took too long and was left out."
     also = f" Also known at {', '.join(elsewhere)}: choose with --site." if elsewhere else ""
-    return Verdict(verdict.word, verdict.reason + also)
+    return Verdict(verdict.word, verdict.reason + unsearched + also)
 
 
 def _judged(query: str, found: Found) -> Verdict:
     if not found:
-        return Verdict("unknown", "No site of this gateway knows this id." + _refused(found))
+        return Verdict(
+            "unknown",
+            "No site of this gateway knows this id: compare it with the provider's dashboard, and see there whether its "
+            f"webhook was delivered.{_refused(found)}",
+        )
     if not found.ledger:
         return _unbooked(found)
     entry = _subject(query, found.ledger)
@@ -84,7 +89,7 @@ def _judged(query: str, found: Found) -> Verdict:
 def _subject(query: str, ledger: Sequence[Row]) -> Row:
     """Return the movement that was asked for by name, else the first sale."""
     for entry in ledger:
-        if query in (entry["revenue_key"], entry["revenue_key"].partition(":")[2]):
+        if query in (entry["revenue_key"], entry["revenue_key"].partition(":")[2], entry["event_key"]):
             return entry
     return min(ledger, key=lambda entry: ORDER.index(entry["kind"]))
 
@@ -96,6 +101,10 @@ def _what(entry: Row) -> str:
 
 def _when(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "an unknown time"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _delivered(entry: Row, delivery: Row, found: Found) -> Verdict:
@@ -110,16 +119,16 @@ def _delivered(entry: Row, delivery: Row, found: Found) -> Verdict:
                 + _why_unattributed(entry, found),
             )
         case "pending" if found.hold is not None:
-            why = HOLDS.get(found.hold["reason"], found.hold["reason"])
-            return Verdict("held", f"{what} is booked and waits because the site is on hold: {why}. Nothing is lost.")
+            return Verdict("held", f"{what} is booked and waits because the site is on hold: {_why_held(found.hold)}")
         case "pending":
             return Verdict("pending", f"{what} is booked; {_why_pending(delivery)}.")
         case "skipped":
-            return Verdict("skipped", f"{what} is booked and not sent: {SKIPPED[delivery['reason']]}.")
+            return Verdict("skipped", f"{what} is booked and not sent: {_why_skipped(entry, delivery)}.")
         case "dead":
             return Verdict(
                 "dead",
-                f"{what} could not be sent in {delivery['attempts']} attempts{_last_answer(entry, found)}. Replay it.",
+                f"{what} could not be sent in {_counted(delivery['attempts'], 'attempt')}{_last_answer(entry, found)}. "
+                "Replay it once Faurya answers again.",
             )
         case _:
             return Verdict("rejected", f"{what} was refused by Faurya{_last_answer(entry, found)}.{_advice(delivery)}")
@@ -133,8 +142,8 @@ def _recorded(entry: Row, delivery: Row) -> Verdict:
         whose = " Faurya had it before this gateway's first attempt: something else records the same sales."
     if not ids:
         return Verdict("unattributed", f"{told}, without a visitor. {_NO_IDS}{whose}")
-    who = entry["visitor_id"] or "the session or token that came with it"
-    return Verdict("attributed", f"{told}, for visitor {who} (found by: {entry['attribution_source']}).{whose}")
+    who = f"visitor {entry['visitor_id']}" if entry["visitor_id"] else "the session or token that came with it"
+    return Verdict("attributed", f"{told}, for {who} (found by: {entry['attribution_source']}).{whose}")
 
 
 _NO_IDS = (
@@ -152,15 +161,27 @@ def _why_unattributed(entry: Row, found: Found) -> str:
     return _NO_IDS
 
 
+def _why_held(hold: Row) -> str:
+    why = HOLDS.get(hold["reason"], hold["reason"])
+    again = f"The next try is at {_when(hold['until'])}" if hold["until"] else "It is not tried until somebody lifts it"
+    return f"{why}. {again}; nothing is lost."
+
+
+def _why_skipped(entry: Row, delivery: Row) -> str:
+    why = SKIPPED.get(delivery["reason"], delivery["reason"])
+    return str(why).format(payment_id=entry["payment_id"])
+
+
 def _why_pending(delivery: Row) -> str:
     if delivery["reason"]:
         return WAITING[delivery["reason"]]
-    tries = f"after {delivery['attempts']} attempts " if delivery["attempts"] else ""
+    tries = f"after {_counted(delivery['attempts'], 'attempt')} " if delivery["attempts"] else ""
     return f"{tries}it is sent at {_when(delivery['due_at'])}"
 
 
 def _last_answer(entry: Row, found: Found) -> str:
-    own = [row for row in found.attempts if row["revenue_key"] == entry["revenue_key"]]
+    place = (entry["connection"], entry["revenue_key"])
+    own = [row for row in found.attempts if (row["connection"], row["revenue_key"]) == place]
     if not own:
         return ""
     code = own[-1]["status_code"]
@@ -170,8 +191,11 @@ def _last_answer(entry: Row, found: Found) -> str:
 
 def _advice(delivery: Row) -> str:
     if delivery["reason"] == "visitor_not_found":
-        return " Faurya does not know the visitor on this site: check that page and key belong to the same Faurya site."
-    return ""
+        return (
+            " Faurya does not know the visitor on this site: check that page and key belong to the same Faurya site, "
+            "then replay it."
+        )
+    return " Correct what Faurya names, then replay it."
 
 
 def _unbooked(found: Found) -> Verdict:
@@ -182,7 +206,9 @@ def _unbooked(found: Found) -> Verdict:
     if unreadable:
         row = unreadable[-1]
         return Verdict(
-            "rejected", f"The webhook {_name(row)} is kept but could not be read: {row['detail'] or row['reason']}."
+            "rejected",
+            f"The webhook {_name(row)} is kept but could not be read: {row['detail'] or row['reason']}. "
+            "Mend the cause, then replay it.",
         )
     if waiting:
         row = waiting[-1]
@@ -190,8 +216,12 @@ def _unbooked(found: Found) -> Verdict:
         return Verdict("pending", f"The webhook {_name(row)} is kept; {why}, at the latest at {_when(row['due_at'])}.")
     if ignored:
         row = next((row for row in reversed(ignored) if row["reason"] != "not_revenue"), ignored[-1])
-        return Verdict("not_revenue", f"The webhook {_name(row)} is kept and not counted: {IGNORED[row['reason']]}.")
+        return Verdict("not_revenue", f"The webhook {_name(row)} is kept and not counted: {_why_ignored(row)}.")
     return _only_checkout(found)
+
+
+def _why_ignored(row: Row) -> str:
+    return IGNORED.get(row["reason"], row["reason"])
 
 
 def _only_checkout(found: Found) -> Verdict:
@@ -216,6 +246,6 @@ def _refused(found: Found) -> str:
     row = found.refusals[0]
     doctor = f"; {row['doctor']}" if row["doctor"] else ""
     return (
-        f" {row['count']} webhooks to {row['site']}/{row['connection']} were refused, the last at "
+        f" {_counted(row['count'], 'webhook')} to {row['site']}/{row['connection']} refused, the last at "
         f"{_when(row['last_at'])} ({row['detail'] or row['reason']}{doctor})."
     )

@@ -8,6 +8,7 @@ What the make-believe company sends, and what it means.
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import Any
 
 import orjson
@@ -124,8 +125,8 @@ def sample(kind: RevenueKind, **what: Any) -> bytes:
     occurred_at: datetime = what.get("occurred_at", datetime(2026, 9, 1, 12, tzinfo=UTC))
     types = {kind: name for name, kind in KINDS.items()}
     data = {
-        "payment": what.get("payment_id", "pay_sample1"),
-        "refund": what.get("refund_id", "ref_sample1") if kind in KEY_WORDS else None,
+        "payment": what.get("payment_id", f"pay_{token_hex(6)}"),
+        "refund": what.get("refund_id", f"ref_{token_hex(6)}") if kind in KEY_WORDS else None,
         "amount": amount.minor,
         "currency": amount.currency,
         "tax": what.get("tax"),
@@ -137,7 +138,7 @@ def sample(kind: RevenueKind, **what: Any) -> bytes:
     }
     simulated = "sim_" if what.get("simulated", True) else ""
     event = {
-        "id": simulated + str(what.get("event_id", "evt_sample1")),
+        "id": simulated + str(what.get("event_id", f"evt_{token_hex(6)}")),
         "type": what.get("event_type", types[kind]),
         "created": int(occurred_at.timestamp()),
         "live": what.get("live", True),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-from gateway.sdk import Ignored, RevenueEvent, RevenueKind, Unavailable, checked
+from gateway.sdk import Ignored, RevenueEvent, RevenueKind, Unavailable, checked, checked_or_none
 from providers.stripe import fields
 from providers.stripe.fields import id_of, object_of, own_id, rows_of, whole
 from providers.stripe.money import money, share
@@ -79,7 +79,7 @@ def invoice_sale(event: Happening, invoice: Entity) -> Reading:
 
 
 def _sale(event: Happening, invoice: Entity, session: Entity, part: Part, lines: Sequence[Entity]) -> RevenueEvent:
-    currency, reason = invoice.get("currency"), invoice.get("billing_reason")
+    currency, reason = invoice.get("currency"), _reason(invoice)
     known = [session.get("metadata"), *_metadata(invoice, lines)]
     return RevenueEvent(
         kind=RevenueKind.RENEWAL if reason in RENEWALS else RevenueKind.PURCHASE,
@@ -95,7 +95,7 @@ def _sale(event: Happening, invoice: Entity, session: Entity, part: Part, lines:
         account=event.account,
         items=fields.items(lines),
         attribution=fields.attribution(known),
-        cause=reason if isinstance(reason, str) else None,
+        cause=reason,
     )
 
 
@@ -141,7 +141,7 @@ def _paid_by(payment: Entity) -> str | None:
 
 def _session_of(event: Happening, invoice: Entity, parts: Sequence[Part]) -> Generator[Question, Entity, Entity]:
     """Return the Checkout session that the invoice began in; an empty object where there is none."""
-    reason, subscription = invoice.get("billing_reason"), _subscription(invoice)
+    reason, subscription = _reason(invoice), _subscription(invoice)
     intent = next((part.payment_id for part in parts if part.payment_id.startswith("pi_")), None)
     if reason in RENEWALS:
         return {}
@@ -167,6 +167,10 @@ def _asked(event: Happening, path: str, query: dict[str, str]) -> Rows:
     if not isinstance(found, list):
         raise Unavailable(f"Stripe answered {path} without a list")
     return [row for row in found if isinstance(row, dict)]
+
+
+def _reason(invoice: Entity) -> str | None:
+    return checked_or_none(invoice.get("billing_reason"), "billing_reason")
 
 
 def _subscription(invoice: Entity) -> str | None:

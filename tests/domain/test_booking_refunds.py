@@ -174,6 +174,7 @@ REVERSALS = [
     ("the refund has not been seen", [], [], 6500, True),
     ("another refund covers it", [(2000, Status.SKIPPED), (2000, Status.RECORDED)], [], 2000, True),
     ("another refund does not cover it", [(5000, Status.SKIPPED), (1500, Status.RECORDED)], [], 5000, False),
+    ("another refund covers it but for one cent", [(5000, Status.SKIPPED), (1999, Status.RECORDED)], [], 2000, False),
     ("that refund was reversed", [(2000, Status.SKIPPED), (2000, Status.RECORDED)], [(2000, None)], 2000, False),
     (
         "a reversal that was not sent takes nothing",
@@ -201,6 +202,21 @@ def test_a_reversal_is_sent_only_if_its_refund_was(desk, refunds, reversed_befor
     sent = desk.book(desk.reversal(minor=minor)).dispatch
     expected = (Status.PENDING, None) if is_sent else (Status.SKIPPED, Reason.REFUND_NOT_FORWARDED)
     assert (sent.status, sent.reason) == expected
+
+
+def test_a_reversal_that_gets_its_figure_later_is_not_counted_against_itself(open_desk):
+    desk = open_desk(basis="net_of_tax")
+    desk.book(desk.purchase(tax=0), became=Status.RECORDED)
+    for own, became in (("adj_1", Status.SKIPPED), ("adj_2", Status.RECORDED)):
+        desk.book(desk.refund(own, minor=2000, tax=0), became=became)
+    assert desk.book(desk.reversal(minor=2000)).dispatch.reason is Reason.WAITING_FOR_AMOUNT
+    assert desk.book(desk.reversal(minor=2000, tax=0)).dispatch.due
+
+
+def test_a_refund_is_sent_whatever_became_of_an_earlier_one(desk):
+    desk.book(desk.purchase(), became=Status.RECORDED)
+    desk.book(desk.refund("adj_1", minor=100), became=Status.REJECTED)
+    assert desk.book(desk.refund("adj_2", minor=100)).dispatch.due
 
 
 def test_a_reversal_of_a_sale_that_was_not_recorded_can_still_follow_it(desk):

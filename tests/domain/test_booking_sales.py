@@ -134,6 +134,19 @@ def test_the_payments_api_gets_only_sales_of_a_known_visitor(open_desk, ids, sta
     assert (sent.status, sent.reason, sent.due) == (status, reason, status is Status.PENDING)
 
 
+@pytest.mark.parametrize("kind", ["purchase", "renewal"])
+def test_a_site_that_forwards_no_refunds_still_gets_its_sales(open_desk, kind):
+    desk = open_desk(forward_refunds=False)
+    assert desk.book(getattr(desk, kind)(visitor="v")).dispatch.due
+
+
+@pytest.mark.parametrize("basis", ["gross", "net_of_tax", "earnings"])
+def test_the_smallest_amount_is_sent(open_desk, basis):
+    desk = open_desk(basis=basis)
+    sent = desk.book(desk.purchase(minor=1, tax=0, net=1)).dispatch
+    assert (sent.amount_minor, sent.due) == (1, True)
+
+
 def test_the_revenue_api_gets_sales_of_nobody_too(desk):
     assert desk.book(desk.purchase()).dispatch.due
 

@@ -213,8 +213,8 @@ def invoice(
         details = {"metadata": dict(sub["metadata"])}
         base |= {"charge": None, "paid": True, "paid_out_of_band": False, "payment_intent": intent, "tax": tax}
         return base | {"subscription": sub["id"], "subscription_details": details}
-    details = {"metadata": dict(sub["metadata"]), "subscription": sub["id"], "subscription_proration_date": None}
-    base["parent"] = {"quote_details": None, "subscription_details": details, "type": "subscription_details"}
+    parent: Entity = {"metadata": dict(sub["metadata"]), "subscription": sub["id"]}
+    base["parent"] = {"quote_details": None, "subscription_details": parent, "type": "subscription_details"}
     base["total_taxes"] = [{"amount": tax, "tax_behavior": "inclusive", "taxability_reason": "standard_rated"}]
     return base
 
@@ -225,7 +225,7 @@ def _invoice_line(item: Item, sub: Entity, amount: int, shape: Shape) -> Entity:
         "object": "line_item",
         "amount": item.total if amount else 0,
         "currency": item.price.currency,
-        "description": f"{item.quantity} × {item.price.name}",
+        "description": f"{item.quantity} of {item.price.name}",
         "metadata": dict(sub["metadata"]),
         "quantity": item.quantity,
     }

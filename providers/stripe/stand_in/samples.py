@@ -13,6 +13,7 @@ from providers.stripe.stand_in.objects import (
     Entity,
     Item,
     Price,
+    Shape,
     dispute,
     invoice,
     line_item,
@@ -26,7 +27,7 @@ from providers.stripe.stand_in.objects import (
 from providers.stripe.stand_in.objects import charge as charge_of
 
 DEFAULT_AMOUNT = Money(6500, "USD")
-VERSION = "2024-06-20"
+VERSION: Shape = "2024-06-20"
 """The last shape in which an invoice names its payment: a sample has to speak for itself."""
 
 

@@ -21,7 +21,7 @@ class Settings:
     `scale` multiplies every wait (0.001 makes three days of retries a few minutes). `timeout_seconds` is how long it
     waits for the webhook's answer. `return_to` is where the buyer's page links back to instead of the session's
     success_url. `version` is the API version that events are written in. `enabled_events` are the types that are sent,
-    all if empty. `failures` is used up by the next attempts to deliver, `api_failures` (statuses) by the next API calls.
+    all if empty. `failures` is used up by the next attempts to deliver, `api_failures` by the next API calls.
     """
 
     scale: float = 1.0

@@ -1,0 +1,234 @@
+"""
+From Polar's orders and refunds to revenue events. Pure: webhooks and listings go through the same functions.
+
+A webhook is `{type, timestamp, api_version, data}`. One sale is reported by several events (`order.created` where it is
+paid at once, `order.updated`, `order.paid`), and again by every later `order.updated`, so the key is the order, never
+the event. An order that was refunded since is still a sale. Refunds have their own ids, and `order.refunded`, which
+shows totals, is not read: the refund events say the same once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any
+
+import orjson
+
+from gateway.sdk import (
+    Attribution,
+    Ignored,
+    Malformed,
+    Money,
+    RevenueEvent,
+    RevenueKind,
+    checked,
+    checked_or_none,
+)
+from providers.polar.money import currency_of, figure, money, nearest
+
+ORDER_EVENTS = frozenset({"order.created", "order.updated", "order.paid"})
+REFUND_EVENTS = frozenset({"refund.created", "refund.updated"})
+"""https://polar.sh/docs/integrate/webhooks/events; `order.refunded` is left out on purpose."""
+
+PAID = frozenset({"paid", "partially_refunded", "refunded"})
+"""Statuses of an order that was paid (`paid` in server/polar/models/order.py). `draft`, `pending` and `void` were not."""
+
+RENEWAL_REASONS = frozenset({"subscription_cycle", "subscription_update", "subscription_meter_cycle"})
+"""
+Billing reasons of a subscription that already runs (https://polar.sh/docs/api-reference/orders/get). `purchase`,
+`subscription_create` and a reason that we do not know yet are purchases.
+"""
+
+SIMULATED = "00000000-0000-4000-8000-"
+"""How the ids of our own samples begin. Polar has no simulator, and chance makes such a UUID once in 2^74."""
+
+VISITOR_KEYS = ("faVisitorId", "faurya_visitor_id")
+SESSION_KEYS = ("faSessionId", "faurya_session_id")
+TOKEN_KEYS = ("faAttributionToken", "faurya_attribution_token")
+REFERENCE_KEYS = ("orderId", "order_id")
+
+MAX_ATTRIBUTION = 256
+"""Characters, as everywhere in the gateway."""
+
+MAX_REFERENCE = 255
+"""Characters. Our own order ids have at most 40; sites that open checkouts themselves bring their own."""
+
+TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+Found = Sequence[RevenueEvent] | Ignored
+
+
+def parse(body: bytes) -> Any:
+    """
+    Return the JSON of a proven body; raise `Malformed`.
+
+    Metadata comes from browsers and may hold what orjson refuses (lone surrogates, 1e999): a sale is not lost over
+    that, the standard library reads it.
+    """
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        pass
+    try:
+        return json.loads(body, parse_int=lambda digits: int(digits) if len(digits) < 20 else float(digits))
+    except (ValueError, RecursionError):
+        raise Malformed("the body is signed but is not JSON") from None
+
+
+def read(envelope: Any) -> Found:
+    """Return the movement of money that a webhook reports, or why there is none; raise `Malformed`."""
+    if not isinstance(envelope, dict):
+        raise Malformed(f"the webhook is not an object but {type(envelope).__name__}")
+    event_type = checked(envelope.get("type"), "type")
+    if event_type in ORDER_EVENTS:
+        return read_order(envelope.get("data"))
+    if event_type in REFUND_EVENTS:
+        return read_refund(envelope.get("data"))
+    return Ignored("not_revenue")
+
+
+def read_order(data: Any) -> Found:
+    """Return the sale that an order is, once it is paid."""
+    order_id, status = _identified(data)
+    if order_id.startswith(SIMULATED):
+        return Ignored("simulated")
+    if status not in PAID:
+        return Ignored("not_final")
+    currency, paid = currency_of(data), _paid(data)
+    tax = _tax(data, paid)
+    metadata = data.get("metadata")
+    sale = RevenueEvent(
+        kind=RevenueKind.RENEWAL if data.get("billing_reason") in RENEWAL_REASONS else RevenueKind.PURCHASE,
+        key=f"payment:{order_id}",
+        payment_id=order_id,
+        amount=money(paid, currency),
+        occurred_at=instant(data.get("created_at")),
+        tax=nearest(tax, currency),
+        net=_net(data, paid - tax, currency),
+        reference=_text(metadata, REFERENCE_KEYS, MAX_REFERENCE),
+        checkout_id=checked_or_none(data.get("checkout_id"), "data.checkout_id"),
+        subscription_id=checked_or_none(data.get("subscription_id"), "data.subscription_id"),
+        account=next(_ids(_organizations(data)), None),
+        items=tuple(dict.fromkeys(_ids(_sold(data)))),
+        attribution=attribution(metadata),
+        cause=_text(data, ("billing_reason",), MAX_REFERENCE),
+    )
+    return [sale]
+
+
+def read_refund(data: Any) -> Found:
+    """
+    Return the refund, once it has succeeded.
+
+    Its `amount` is without tax: the buyer gets `amount` and `tax_amount` back (`RefundService.create` in
+    server/polar/refund/service.py of polarsource/polar asks the card's bank for the sum of both).
+    """
+    refund_id, status = _identified(data)
+    if refund_id.startswith(SIMULATED):
+        return Ignored("simulated")
+    if status != "succeeded":
+        return Ignored("not_final")
+    currency, tax = currency_of(data), figure(data, "tax_amount")
+    refund = RevenueEvent(
+        kind=RevenueKind.REFUND,
+        key=f"refund:{refund_id}",
+        payment_id=checked(data.get("order_id"), "data.order_id"),
+        amount=money(figure(data, "amount") + tax, currency),
+        occurred_at=instant(data.get("created_at")),
+        tax=nearest(tax, currency),
+        subscription_id=checked_or_none(data.get("subscription_id"), "data.subscription_id"),
+        account=next(_ids(iter([data.get("organization_id")])), None),
+        cause=_text(data, ("reason",), MAX_REFERENCE),
+    )
+    return [refund]
+
+
+def instant(value: object) -> datetime:
+    """Return the aware UTC time of an RFC 3339 string with 0 to 9 fractional digits; digits after the sixth are cut."""
+    if not isinstance(value, str) or not TIME.fullmatch(value):
+        raise Malformed("created_at is not an RFC 3339 time with a time zone")
+    try:
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Malformed("created_at names a time that does not exist") from None
+
+
+def attribution(metadata: object) -> Attribution:
+    """Return the visitor named in metadata, which anybody's browser may have written: bad values count as absent."""
+    return Attribution(
+        visitor_id=_text(metadata, VISITOR_KEYS, MAX_ATTRIBUTION),
+        session_id=_text(metadata, SESSION_KEYS, MAX_ATTRIBUTION),
+        token=_text(metadata, TOKEN_KEYS, MAX_ATTRIBUTION),
+    )
+
+
+def _identified(data: Any) -> tuple[str, str]:
+    """Return the id and the status of an order or a refund."""
+    if not isinstance(data, dict):
+        raise Malformed(f"data is not an object but {type(data).__name__}")
+    return checked(data.get("id"), "data.id"), checked(data.get("status"), "data.status")
+
+
+def _paid(data: Mapping[str, Any]) -> int:
+    """
+    Return what the buyer paid for the order, tax included.
+
+    That is the total less what the customer's balance at Polar paid, or plus what the customer still owed: the amount
+    that Polar calls due, and refunds at most. A negative total goes to the balance, and nobody pays anything.
+    """
+    from_balance = figure(data, "applied_balance_amount") if data.get("applied_balance_amount") is not None else 0
+    return max(0, figure(data, "total_amount") + from_balance)
+
+
+def _tax(data: Mapping[str, Any], paid: int) -> int:
+    """Return the tax in what was paid: all of it, or its share where the balance paid a part."""
+    total, tax = figure(data, "total_amount"), figure(data, "tax_amount")
+    if paid == total or total == 0:
+        return tax if paid else 0
+    return round(Fraction(tax * paid, total))
+
+
+def _net(data: Mapping[str, Any], before_fee: int, currency: str) -> Money | None:
+    """
+    Return what is left after tax and Polar's fee; None while the fee is not known or is in another currency.
+
+    Polar writes 0 until it has booked the fee, some moments after `order.paid`, and takes one on every payment.
+    """
+    fee, fee_currency = data.get("platform_fee_amount"), data.get("platform_fee_currency")
+    if type(fee) is not int or fee <= 0 or not isinstance(fee_currency, str) or fee_currency.upper() != currency:
+        return None
+    return nearest(before_fee - fee, currency)
+
+
+def _text(values: object, keys: Sequence[str], limit: int) -> str | None:
+    """Return the first printable string of at most `limit` characters; whatever else stands there counts as absent."""
+    for key in keys:
+        value = values.get(key) if isinstance(values, dict) else None
+        if isinstance(value, str) and value.strip() and len(value) <= limit and value.isprintable():
+            return value
+    return None
+
+
+def _ids(values: Iterator[object]) -> Iterator[str]:
+    return (
+        value for value in values if isinstance(value, str) and 0 < len(value) <= MAX_REFERENCE and value.isprintable()
+    )
+
+
+def _sold(data: Mapping[str, Any]) -> Iterator[object]:
+    """Yield the ids of the product and of its prices: claims and reports name sales by them."""
+    yield data.get("product_id")
+    yield data.get("product_price_id")
+    items = data.get("items")
+    for item in items if isinstance(items, list) else ():
+        yield item.get("product_price_id") if isinstance(item, dict) else None
+
+
+def _organizations(data: Mapping[str, Any]) -> Iterator[object]:
+    """Yield where an order names the organization that sold it."""
+    for owner in (data, data.get("customer"), data.get("product")):
+        yield owner.get("organization_id") if isinstance(owner, dict) else None
