@@ -198,6 +198,8 @@ def _claimed(event: RevenueEvent, rules: Rules, books: Books) -> bool | None:
     """Say whether the money is this site's; None while what it refers to is unknown."""
     if rules.claims == "all":
         return True
+    if isinstance(rules.claims, tuple) and event.account in rules.claims:
+        return True
     if event.kind not in SALES:
         if (rules.connection, event.payment_id) in books.sales:
             return True

@@ -51,7 +51,10 @@ class SignatureDoctor:
                 f"address of {whose}, or this connection that secret"
             )
         else:
-            which = "no other secret of this gateway" if len(tried) == len(others) else f"none of {MAX_SECRETS} others"
+            complete = len(tried) == len(others)
+            which = (
+                "no other secret of this gateway" if complete else f"none of the {MAX_SECRETS} secrets that were tried"
+            )
             finding = f"{which} matches: compare the secret with the provider's dashboard"
         log().warning("signature.diagnosed", site=opened.site, connection=opened.name, finding=finding)
         async with asyncio.timeout(NOTE_SECONDS), self._context.database.transaction() as connection:

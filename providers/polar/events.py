@@ -187,9 +187,9 @@ def _paid(data: Mapping[str, Any]) -> int:
 def _tax(data: Mapping[str, Any], paid: int) -> int:
     """Return the tax in what was paid: all of it, or its share where the balance paid a part."""
     total, tax = figure(data, "total_amount"), figure(data, "tax_amount")
-    if paid == total or total == 0:
-        return tax if paid else 0
-    return round(Fraction(tax * paid, total))
+    if paid == total:
+        return tax
+    return round(Fraction(tax * paid, total)) if total > 0 else 0
 
 
 def _net(data: Mapping[str, Any], before_fee: int, currency: str) -> Money | None:

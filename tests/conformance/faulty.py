@@ -81,13 +81,17 @@ class SignsNoTime(Varied):
         at = _signed_at(request)
         if at is None:
             return super().verify(request)
-        mine, real = self.sign(request.body, at), signature.sign(request.body, at, self._secrets[0])
-        if hmac.compare_digest(mine[signature.HEADER], request.headers[signature.HEADER]):
-            return super().verify(HEADER.put(request, real[signature.HEADER]))
+        for secret in self._secrets:
+            mine, real = self._timeless(request.body, at, secret), signature.sign(request.body, at, secret)
+            if hmac.compare_digest(mine[signature.HEADER], request.headers[signature.HEADER]):
+                return super().verify(HEADER.put(request, real[signature.HEADER]))
         return super().verify(request)
 
     def sign(self, body, at):
-        return {signature.HEADER: f"t={int(at.timestamp())},v1={hmac_sha256(self._secrets[0], body).hex()}"}
+        return self._timeless(body, at, self._secrets[0])
+
+    def _timeless(self, body, at, secret):
+        return {signature.HEADER: f"t={int(at.timestamp())},v1={hmac_sha256(secret, body).hex()}"}
 
 
 class LeaksValueError(Varied):

@@ -52,6 +52,26 @@ def test_a_list_looks_at_the_sale_and_not_at_who_began_it(open_desk):
     assert desk.decide(desk.purchase(items=("pri_other",), checkout_id="txn_1", reference="order-1")) == FOREIGN
 
 
+def test_a_renewal_without_items_follows_the_sale_that_its_subscription_began_with(open_desk):
+    desk = open_desk(claims=LISTED)
+    renewal = desk.renewal("txn_2", subscription_id="sub_1", visitor="v")
+    assert desk.decide(renewal) == OtherSite(("payment:txn_2", "subscription:sub_1"))
+    desk.book(desk.purchase("txn_1", items=("pri_pro",), subscription_id="sub_1"))
+    assert isinstance(desk.decide(renewal), Booked)
+
+
+@pytest.mark.parametrize("kind", ["purchase", "renewal", "refund", "reversal"])
+def test_a_list_may_name_the_provider_s_account_instead(open_desk, kind):
+    desk = open_desk(claims=("acct_ours",))
+    assert isinstance(desk.decide(getattr(desk, kind)(account="acct_ours", visitor="v")), Booked)
+    assert not isinstance(desk.decide(getattr(desk, kind)(account="acct_other", visitor="v")), Booked)
+
+
+def test_an_account_is_not_looked_for_in_the_word_for_our_checkouts(open_desk):
+    desk = open_desk(claims="own_checkouts")
+    assert isinstance(desk.decide(desk.purchase(account="own")), OtherSite)
+
+
 # What our own checkouts began.
 
 OWN_SALES = [
