@@ -22,7 +22,7 @@ def _database(url: str, name: str) -> str:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session", name="server_url")
 async def _server_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """The address of a server: `GATEWAY_TEST_DATABASE` where it is set (any Postgres 14 to 18), else an embedded one."""
+    """The address of a server: `GATEWAY_TEST_DATABASE` where set (any Postgres 14 to 18), else an embedded one."""
     given = os.environ.get("GATEWAY_TEST_DATABASE")
     if given:
         yield given

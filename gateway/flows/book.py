@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from gateway.domain.booking import refs_of
+from gateway.domain.books import refs_of
 from gateway.domain.errors import Malformed
 from gateway.domain.revenue import RevenueEvent
 from gateway.flows.context import Context

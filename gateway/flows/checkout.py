@@ -68,20 +68,28 @@ async def create(context: Context, live: Live, site: Site, order: Order) -> Crea
         raise ProviderAway(f"the plugin of the connection {plan.provider!r} is not loaded; see the gateway's log")
     attribution, dropped = kept_ids(order.ids)
     new = _new(context, live, site, plan, order, attribution, dropped)
+    under_way = await _remembered(context, new)
+    if isinstance(under_way, Created):
+        log().info("checkout.repeated", site=site.name, order_id=under_way.order_id)
+        return under_way
+    return await _ask_provider(context, live, site, opened, plan, quantity, order, under_way)
+
+
+async def _remembered(context: Context, new: checkouts.NewCheckout) -> checkouts.NewCheckout | Created:
+    """Write the checkout down; return what its key already came to, or what to ask the provider for."""
     async with asyncio.timeout(STORE_SECONDS), context.database.transaction() as connection:
         before = await checkouts.remember(connection, new)
-        if before is not None:
-            answer = _repeated(before, new.request_hash)
-            if answer is not None:
-                log().info("checkout.repeated", site=site.name, order_id=answer.order_id)
-                return answer
-            new = replace(new, order_id=before.order_id)
-            until = new.lease_until
-            if not await checkouts.take_over(
-                connection, site.name, new.order_id, now=new.created_at, lease=new.lease, lease_until=until
-            ):
-                raise KeyInProgress
-    return await _ask_provider(context, live, site, opened, plan, quantity, order, new)
+        if before is None:
+            return new
+        answer = _repeated(before, new.request_hash)
+        if answer is not None:
+            return answer
+        again = replace(new, order_id=before.order_id)
+        if await checkouts.take_over(
+            connection, new.site, again.order_id, now=new.created_at, lease=new.lease, lease_until=new.lease_until
+        ):
+            return again
+        raise KeyInProgress
 
 
 def _new(

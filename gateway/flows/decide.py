@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from gateway.config import Config, Connection, Site
-from gateway.domain.booking import Already, Booked, Books, OtherSite, Rules, Wait, decide, in_order
+from gateway.domain.booking import Already, Booked, OtherSite, Wait, decide, in_order
+from gateway.domain.books import Books, Rules
 from gateway.domain.messages import Ignored
 from gateway.domain.revenue import RevenueEvent, RevenueKind
 from gateway.domain.text import printable

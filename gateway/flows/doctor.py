@@ -44,21 +44,21 @@ class SignatureDoctor:
         others = _others(opened, live)
         tried = list(_affordable(others))
         match = await _first_accepting(tried, request)
-        if match is not None:
-            whose = f"{match.site}/{match.name}"
-            finding = (
-                f"the secret of {whose} ({match.connection.environment}) matches: give this webhook's destination the "
-                f"address of {whose}, or this connection that secret"
-            )
-        else:
-            complete = len(tried) == len(others)
-            which = (
-                "no other secret of this gateway" if complete else f"none of the {MAX_SECRETS} secrets that were tried"
-            )
-            finding = f"{which} matches: compare the secret with the provider's dashboard"
+        finding = _finding(match, all_tried=len(tried) == len(others))
         log().warning("signature.diagnosed", site=opened.site, connection=opened.name, finding=finding)
         async with asyncio.timeout(NOTE_SECONDS), self._context.database.transaction() as connection:
             await refusals.diagnose(connection, opened.site, opened.name, doctor=finding, at=self._context.now())
+
+
+def _finding(match: Opened | None, *, all_tried: bool) -> str:
+    if match is not None:
+        whose = f"{match.site}/{match.name}"
+        return (
+            f"the secret of {whose} ({match.connection.environment}) matches: give this webhook's destination the "
+            f"address of {whose}, or this connection that secret"
+        )
+    which = "no other secret of this gateway" if all_tried else f"none of the {MAX_SECRETS} secrets that were tried"
+    return f"{which} matches: compare the secret with the provider's dashboard"
 
 
 def _others(opened: Opened, live: Live) -> list[Opened]:

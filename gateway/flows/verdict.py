@@ -75,8 +75,8 @@ def _judged(query: str, found: Found) -> Verdict:
     if not found:
         return Verdict(
             "unknown",
-            "No site of this gateway knows this id: compare it with the provider's dashboard, and see there whether its "
-            f"webhook was delivered.{_refused(found)}",
+            "No site of this gateway knows this id: compare it with the provider's dashboard, which also says whether "
+            f"its webhook was delivered.{_refused(found)}",
         )
     if not found.ledger:
         return _unbooked(found)
@@ -174,7 +174,7 @@ def _why_skipped(entry: Row, delivery: Row) -> str:
 
 def _why_pending(delivery: Row) -> str:
     if delivery["reason"]:
-        return WAITING[delivery["reason"]]
+        return str(WAITING.get(delivery["reason"], delivery["reason"]))
     tries = f"after {_counted(delivery['attempts'], 'attempt')} " if delivery["attempts"] else ""
     return f"{tries}it is sent at {_when(delivery['due_at'])}"
 
@@ -216,12 +216,14 @@ def _unbooked(found: Found) -> Verdict:
         return Verdict("pending", f"The webhook {_name(row)} is kept; {why}, at the latest at {_when(row['due_at'])}.")
     if ignored:
         row = next((row for row in reversed(ignored) if row["reason"] != "not_revenue"), ignored[-1])
-        return Verdict("not_revenue", f"The webhook {_name(row)} is kept and not counted: {_why_ignored(row)}.")
+        return Verdict(
+            "not_revenue",
+            f"The webhook {_name(row)} is kept and not counted: {IGNORED.get(row['reason'], row['reason'])}.",
+        )
+    if not found.checkouts:
+        row = found.webhooks[-1]
+        return Verdict("unknown", f"Only the text of the webhook {_name(row)} has this id: trace {row['event_key']}.")
     return _only_checkout(found)
-
-
-def _why_ignored(row: Row) -> str:
-    return IGNORED.get(row["reason"], row["reason"])
 
 
 def _only_checkout(found: Found) -> Verdict:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from gateway.domain.attribution import Attribution
-from gateway.domain.booking import Dispatch
+from gateway.domain.books import Dispatch
 from gateway.domain.delivery import DESTINATION, SUCCESSES, AttemptVerdict, Earlier, Reason, Status
 from gateway.domain.revenue import RevenueKind
 from gateway.store.pool import Connection

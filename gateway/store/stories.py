@@ -42,6 +42,11 @@ SELECT * FROM ledger WHERE site = $1 AND (order_id = $2 OR visitor_id = $2
 ORDER BY occurred_at, revenue_key LIMIT $3
 """
 
+BY_EVENTS = """
+SELECT * FROM ledger WHERE site = $1 AND (connection, event_key) IN (SELECT * FROM unnest($2::text[], $3::text[]))
+ORDER BY occurred_at, revenue_key LIMIT $4
+"""
+
 CHECKOUTS = """
 SELECT * FROM checkouts
 WHERE site = $1 AND (order_id = ANY($2::text[]) OR checkout_id = ANY($3::text[]) OR visitor_id = $4)
@@ -78,8 +83,13 @@ ORDER BY number
 
 
 async def find(connection: Connection, site: str, query: str) -> Found:
-    """Return what one site knows of an order, payment, refund, event, checkout or visitor id."""
+    """
+    Return what one site knows of an order, payment, refund, event, checkout or visitor id.
+
+    An id that no table has (a customer, an invoice) is looked for in the bodies; money booked from those is its story.
+    """
     ledger = await _rows(connection, LEDGER, site, query, MOST_ROWS)
+    ledger = ledger or await _mentioning(connection, site, query)
     orders = {query, *(row["order_id"] for row in ledger if row["order_id"])}
     checkout_ids = {query, *(row["checkout_id"] for row in ledger if row["checkout_id"])}
     checkouts = await _rows(connection, CHECKOUTS, site, sorted(orders), sorted(checkout_ids), query, MOST_ROWS)
@@ -89,6 +99,12 @@ async def find(connection: Connection, site: str, query: str) -> Found:
     )
     words = {query, *(row["payment_id"] for row in ledger), *(row["checkout_id"] or "" for row in checkouts)}
     return await _around(connection, site, words, ledger=ledger, checkouts=checkouts, named=named)
+
+
+async def _mentioning(connection: Connection, site: str, query: str) -> list[dict[str, Any]]:
+    webhooks = await search(connection, site, [query] if len(query) >= SHORTEST_SEARCH else []) or []
+    keys = ([row["connection"] for row in webhooks], [row["event_key"] for row in webhooks])
+    return await _rows(connection, BY_EVENTS, site, *keys, MOST_ROWS)
 
 
 async def _around(

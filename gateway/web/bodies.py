@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from gateway.web.errors import RETRY_AFTER, Problem
+from gateway.web.errors import Problem
 
 MIN_IN_FLIGHT = 64 * 1024 * 1024
 """Bytes of bodies in memory at once, all requests together: 64 requests of the default largest size."""
@@ -23,7 +23,7 @@ class BytesInFlight:
     def take(self, count: int) -> None:
         """Reserve bytes; raise a 503 where there is no room."""
         if self._used + count > self._limit:
-            raise Problem(503, "not_ready", "too much is arriving at once; send it again", retry_after=RETRY_AFTER)
+            raise Problem(503, "not_ready", "too much is arriving at once; send it again")
         self._used += count
 
     def give_back(self, count: int) -> None:

@@ -26,7 +26,7 @@ RETRY_AFTER = timedelta(seconds=5)
 
 
 class Problem(Exception):
-    """An error with a status, a stable code and a sentence that says what to do."""
+    """An error with a status, a stable code and a sentence that says what to do. A 503 always says when to come back."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Problem(Exception):
     ) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail = status, code, detail
-        self.retry_after = retry_after
+        self.retry_after = retry_after or (RETRY_AFTER if status == 503 else None)
         self.extra = dict(extra or {})
         self.headers = dict(headers or {})
 
@@ -100,12 +100,10 @@ def as_problem(error: Exception) -> Problem | None:
 
 def _listed(error: Exception, status: int, code: str) -> Problem:
     detail = "the gateway cannot keep anything right now; send it again" if code == "not_ready" else str(error)
-    retry_after, extra = None, {}
-    if status == 503:
-        retry_after = getattr(error, "retry_after", None) or RETRY_AFTER
+    extra = {}
     if isinstance(error, order.ProviderRefused):
         extra = {"provider_code": error.code, "provider_request_id": error.request_id}
-    return Problem(status, code, detail, retry_after=retry_after, extra=extra)
+    return Problem(status, code, detail, retry_after=getattr(error, "retry_after", None), extra=extra)
 
 
 def respond(problem: Problem, request_id: str) -> web.Response:

@@ -9,7 +9,7 @@ from gateway.store import health
 from gateway.store.errors import StoreError
 from gateway.store.schema import check_schema
 from gateway.telemetry import Backlog
-from gateway.web.errors import RETRY_AFTER, Problem
+from gateway.web.errors import Problem
 from gateway.web.gateway import GATEWAY, Gateway
 
 PROBE_SECONDS = 2.0
@@ -29,9 +29,9 @@ async def ready(request: web.Request) -> web.Response:
             await check_schema(gateway.context.database)
     except (StoreError, TimeoutError) as error:
         detail = str(error) or "the database did not answer in time"
-        raise Problem(503, "not_ready", detail, retry_after=RETRY_AFTER) from error
+        raise Problem(503, "not_ready", detail) from error
     if not gateway.worker_beats():
-        raise Problem(503, "not_ready", "the worker does not beat; see the log", retry_after=RETRY_AFTER)
+        raise Problem(503, "not_ready", "the worker does not beat; see the log")
     return web.Response(text="ready\n")
 
 

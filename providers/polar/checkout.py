@@ -53,7 +53,7 @@ def request_body(request: CheckoutRequest) -> dict[str, Any]:
             f"Polar sells a product once, not {quantity} times: set the plan's options.quantity_is to seats or units "
             "if the product is priced so"
         )
-    body = {
+    body: dict[str, Any] = {
         "products": [product],
         "metadata": metadata(request.reference, request.attribution),
         "success_url": request.success_url,
@@ -83,7 +83,7 @@ def checkout_of(answer: Answer) -> Checkout:
     """Return the checkout that Polar's answer names; raise `Rejected` or `Unavailable`."""
     data = content(answer)
     url, checkout_id = data.get("url"), data.get("id")
-    if not _is_web_address(url) or not isinstance(checkout_id, str) or not checkout_id:
+    if not isinstance(url, str) or not _is_web_address(url) or not isinstance(checkout_id, str) or not checkout_id:
         raise Unavailable("Polar answered with a checkout that cannot be used")
     try:
         return Checkout(url=url, checkout_id=checkout_id, expires_at=_expiry(data.get("expires_at")))
@@ -107,8 +107,8 @@ def _expiry(value: object) -> datetime | None:
     return None if value is None else instant(value)
 
 
-def _is_web_address(url: object) -> bool:
+def _is_web_address(url: str) -> bool:
     try:
-        return isinstance(url, str) and URL(url).scheme in ("http", "https") and bool(URL(url).host)
+        return URL(url).scheme in ("http", "https") and bool(URL(url).host)
     except ValueError:
         return False

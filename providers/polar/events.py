@@ -35,7 +35,7 @@ REFUND_EVENTS = frozenset({"refund.created", "refund.updated"})
 """https://polar.sh/docs/integrate/webhooks/events; `order.refunded` is left out on purpose."""
 
 PAID = frozenset({"paid", "partially_refunded", "refunded"})
-"""Statuses of an order that was paid (`paid` in server/polar/models/order.py). `draft`, `pending` and `void` were not."""
+"""Statuses of an order that was paid (`paid` in server/polar/models/order.py); not `draft`, `pending` and `void`."""
 
 RENEWAL_REASONS = frozenset({"subscription_cycle", "subscription_update", "subscription_meter_cycle"})
 """

@@ -28,7 +28,7 @@ PER_PAGE = 100
 LATE = timedelta(days=22)
 """
 How long after its creation an order may still be paid: Polar tries a failed renewal again after 2, 5, 7 and 7 days
-(server/polar/config.py of polarsource/polar). A refund is settled much earlier.
+(`DUNNING_RETRY_INTERVALS` of polarsource/polar). A refund is settled much earlier.
 """
 
 CURSOR = re.compile(r"(orders|refunds):([1-9][0-9]{0,8})", re.ASCII)

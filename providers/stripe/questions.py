@@ -39,4 +39,3 @@ class Happening:
 
 Result = Sequence[RevenueEvent] | Ignored
 Reading = Generator[Question, Entity, Result]
-Asking = Generator[Question, Entity, Entity]

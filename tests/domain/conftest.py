@@ -8,7 +8,8 @@ import pytest
 from hypothesis import settings
 
 from gateway.domain.attribution import Attribution
-from gateway.domain.booking import Booked, Books, Decision, KnownCheckout, Rules, decide
+from gateway.domain.booking import Booked, Decision, decide
+from gateway.domain.books import Books, KnownCheckout, Rules
 from gateway.domain.delivery import Status
 from gateway.domain.money import Money
 from gateway.domain.revenue import RevenueEvent, RevenueKind

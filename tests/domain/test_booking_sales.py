@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.domain.booking import Already, Booked, in_order, payment_ref, refs_of, subscription_ref
+from gateway.domain.booking import Already, Booked, in_order
+from gateway.domain.books import payment_ref, refs_of, subscription_ref
 from gateway.domain.delivery import Reason, Status
 from gateway.domain.revenue import RevenueKind
 

@@ -38,8 +38,8 @@ sites:
     providers:
       example: {{environment: live, api_key: example-key-acme, webhook_secrets: [whsec_made_up_1, whsec_made_up_1_old],
                 base_url: "{provider}"}}
-      sandbox: {{plugin: example, environment: sandbox, api_key: example-key-sandbox, webhook_secrets: [whsec_made_up_2],
-                base_url: "{provider}"}}
+      sandbox: {{plugin: example, environment: sandbox, api_key: example-key-sandbox,
+                webhook_secrets: [whsec_made_up_2], base_url: "{provider}"}}
     plans:
       pro: {{provider: example, items: [{{price_id: price_pro}}]}}
       team: {{provider: example, items: [{{price_id: price_seat}}], quantity: {{min: 2, max: 50}}}}

@@ -22,14 +22,16 @@ sites:
     origins: ["https://www.acme.example"]
     faurya: {{api: revenue, url: "{faurya}", site_id: acme-site, write_key: acme-write-key, forward_refunds: true}}
     providers:
-      paddle: {{environment: live, api_key: made-up-key-1, webhook_secrets: [pdl_ntfset_made_up_1], base_url: "{provider}"}}
+      paddle: {{environment: live, api_key: made-up-key-1, webhook_secrets: [pdl_ntfset_made_up_1],
+               base_url: "{provider}"}}
     plans:
       pro: {{provider: paddle, items: [{{price_id: pri_01kjinventedprice00000000aa}}]}}
   globex:
     origins: ["https://globex.example"]
     faurya: {{api: payments, url: "{faurya}", api_key: globex-api-key, currencies: any}}
     providers:
-      paddle: {{environment: live, api_key: made-up-key-2, webhook_secrets: [pdl_ntfset_made_up_2], base_url: "{provider}"}}
+      paddle: {{environment: live, api_key: made-up-key-2, webhook_secrets: [pdl_ntfset_made_up_2],
+               base_url: "{provider}"}}
   shop:
     faurya: {{api: revenue, url: "{faurya}", site_id: acme-site, write_key: acme-write-key, forward_test: false}}
     providers:

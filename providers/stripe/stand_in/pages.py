@@ -10,7 +10,7 @@ import jinja2
 from aiohttp import web
 from yarl import URL
 
-from providers.stripe.money import money
+from providers.stripe.money import money, share
 from providers.stripe.stand_in import actions
 from providers.stripe.stand_in.actions import NotPossible
 from providers.stripe.stand_in.objects import Entity
@@ -112,7 +112,7 @@ def _shown(request: web.Request, sale: Entity, problem: str | None = None) -> di
             (item.price.name, item.quantity, str(money(item.total, currency))) for item in seller.items[sale["id"]]
         ],
         "total": str(money(sale["amount_total"], currency)),
-        "tax": str(money(sale["total_details"]["amount_tax"], currency)),
+        "tax": str(share(sale["total_details"]["amount_tax"], 1, 1, currency)),
         "left": str(money(payment.left, currency)) if payment and payment.left else None,
         "refunds": [(refund["status"], str(money(refund["amount"], currency))) for refund in refunds],
         "dispute": payment.dispute["status"].replace("_", " ") if payment and payment.dispute else None,

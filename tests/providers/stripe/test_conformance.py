@@ -9,13 +9,16 @@ from providers.stripe.stand_in import SELLER
 FOLDER = Path(providers.stripe.__file__).parent
 
 
+CONFIG = {
+    "environment": "sandbox",
+    "api_key": "rk_test_made_up_key_1",
+    "webhook_secrets": ["whsec_made_up_1", "whsec_made_up_2"],
+}
+
+
 class TestStripe(Conformance):
     plugin = providers.stripe.plugin
-    config = {
-        "environment": "sandbox",
-        "api_key": "rk_test_made_up_key_1",
-        "webhook_secrets": ["whsec_made_up_1", "whsec_made_up_2"],
-    }
+    config = CONFIG
     fixtures = FOLDER / "fixtures"
     vectors = FOLDER / "vectors"
 

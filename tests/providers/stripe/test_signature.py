@@ -1,4 +1,4 @@
-"""Signatures against vectors that the plugin's own `sign` did not make: openssl's here, those of Stripe's SDKs elsewhere."""
+"""Signatures against vectors that the plugin's own `sign` did not make: openssl's, and those of Stripe's SDKs."""
 
 import json
 from datetime import UTC, datetime, timedelta

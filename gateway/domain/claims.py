@@ -1,0 +1,77 @@
+"""
+Whose money it is, what it refers to, and what it waits for: the connection's claims, held against the books. Pure.
+"""
+
+from gateway.domain.books import SALES, Books, Entry, KnownCheckout, Rules, payment_ref, subscription_ref
+from gateway.domain.revenue import RevenueEvent, RevenueKind
+
+
+def claimed(event: RevenueEvent, rules: Rules, books: Books) -> bool | None:
+    """Say whether the money is this site's; None while what it refers to is unknown."""
+    if rules.claims == "all":
+        return True
+    if isinstance(rules.claims, tuple) and event.account in rules.claims:
+        return True
+    if event.kind not in SALES:
+        if (rules.connection, event.payment_id) in books.sales:
+            return True
+        return False if _is_foreign(payment_ref(event.payment_id), rules, books) else None
+    if rules.claims != "own_checkouts":
+        if not event.items and first_of(event, rules, books):
+            return True
+        return any(item in rules.claims for item in event.items)
+    if _began(event, rules, books) or first_of(event, rules, books):
+        return True
+    if event.subscription_id is None or not (event.kind is RevenueKind.RENEWAL or _order(event, rules, books)):
+        return False
+    return False if _is_foreign(subscription_ref(event.subscription_id), rules, books) else None
+
+
+def _is_foreign(ref: str, rules: Rules, books: Books) -> bool:
+    return (rules.connection, ref) in books.foreign
+
+
+def _began(event: RevenueEvent, rules: Rules, books: Books) -> KnownCheckout | None:
+    """
+    Return the checkout of ours that this event began as.
+
+    Where the provider's id was never noted (a crash between its answer and our note), our order id is enough to claim
+    the money, though not to attribute it.
+    """
+    if event.checkout_id and (found := books.checkouts.get((rules.connection, event.checkout_id))):
+        return found
+    order = _order(event, rules, books)
+    return order if order and (order.checkout_id is None or event.checkout_id is None) else None
+
+
+def _order(event: RevenueEvent, rules: Rules, books: Books) -> KnownCheckout | None:
+    """Return the checkout of ours that the event's reference names; a browser may have written the reference."""
+    order = books.orders.get(event.reference or "")
+    return order if order and order.connection == rules.connection else None
+
+
+def first_of(event: RevenueEvent, rules: Rules, books: Books) -> Entry | None:
+    """Return the first booking of the event's subscription, if it is known."""
+    return books.firsts.get((rules.connection, event.subscription_id)) if event.subscription_id else None
+
+
+def missing(event: RevenueEvent, rules: Rules, books: Books, *, undecided: bool) -> str | None:
+    """Return what a refund or a renewal without ids, or money whose owner is undecided, still waits for."""
+    if not undecided and (event.attribution or own_checkout(event, rules, books)):
+        return None
+    if event.kind not in SALES:
+        has_sale = (rules.connection, event.payment_id) in books.sales
+        return None if has_sale else payment_ref(event.payment_id)
+    follows = undecided or event.kind is RevenueKind.RENEWAL
+    if follows and event.subscription_id and not first_of(event, rules, books):
+        return subscription_ref(event.subscription_id)
+    return None
+
+
+def own_checkout(event: RevenueEvent, rules: Rules, books: Books) -> KnownCheckout | None:
+    """Return our checkout whose provider id is this event's, or with which this event's subscription began."""
+    first = first_of(event, rules, books)
+    for checkout_id in (event.checkout_id, first.event.checkout_id if first else None):
+        if checkout_id and (found := books.checkouts.get((rules.connection, checkout_id))):
+            return found
+    return None

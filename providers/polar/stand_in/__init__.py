@@ -1,0 +1,50 @@
+"""
+A local imitation of Polar, for `dev`, demonstrations and tests: no account, no network.
+
+It serves the API calls that the plugin makes, a checkout page for the buyer, and sends signed webhooks in Polar's
+order with Polar's retries. `app[SELLER].settings` (or `POST /stand-in/settings`) changes how it behaves; the README of
+the plugin lists all levers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
+
+from aiohttp import ClientSession, web
+
+from providers.polar import signature
+from providers.polar.config import PolarConfig
+from providers.polar.stand_in import api, control, pages
+from providers.polar.stand_in.deliveries import Deliveries
+from providers.polar.stand_in.seller import Seller
+from providers.polar.stand_in.state import DELIVERIES, SELLER, STORIES, TOKEN
+from providers.polar.stand_in.stories import Stories
+
+__all__ = ["DELIVERIES", "SELLER", "STORIES", "application"]
+
+
+def application(
+    config: PolarConfig, address: str, deliver_to: str, http: ClientSession, now: Callable[[], datetime]
+) -> web.Application:
+    """Return the application that will be served at `address` and sends its webhooks to `deliver_to`."""
+    secret = config.webhook_secrets[0].get_secret_value()
+
+    def sign(body: bytes, at: datetime, message_id: str) -> Mapping[str, str]:
+        return signature.sign(secret, body, at, message_id)
+
+    seller = Seller(address=address.rstrip("/"), now=now)
+    deliveries = Deliveries(target=deliver_to, http=http, settings=seller.settings, sign=sign, now=now)
+    app = web.Application()
+    app[TOKEN] = config.access_token
+    app[SELLER] = seller
+    app[DELIVERIES] = deliveries
+    app[STORIES] = Stories(seller, deliveries)
+    app.add_routes([*api.routes(), *control.routes(), *pages.routes()])
+    app.cleanup_ctx.append(_stop_deliveries)
+    return app
+
+
+async def _stop_deliveries(app: web.Application) -> AsyncIterator[None]:
+    yield
+    await app[DELIVERIES].close()
