@@ -180,10 +180,12 @@ async def test_a_database_that_is_away_at_the_start_is_waited_for(database_url: 
 async def test_a_fault_of_one_site_or_of_a_round_does_not_end_the_worker(database_url: str, tmp_path: Path) -> None:
     async with harness(database_url, tmp_path, with_worker=False) as gateway:
         faults: list[Exception] = []
+        of_sites: list[Exception] = []
 
         def live() -> Live:
-            if faults:
-                raise faults.pop()
+            where = faults if asyncio.current_task() is task else of_sites
+            if where:
+                raise where.pop()
             return gateway.gateway.live
 
         context = gateway.gateway.context
@@ -202,10 +204,18 @@ async def test_a_fault_of_one_site_or_of_a_round_does_not_end_the_worker(databas
             await gateway.happen(PURCHASE, payment_id="p1", settle=False)
             await gateway.happen(PURCHASE, site="globex", payment_id="q1", attribution=BERT, settle=False)
             await gateway.until("SELECT status FROM outbox WHERE site = 'globex'", equals="recorded")
+            of_sites.append(RuntimeError("a bug in reading"))
+            await gateway.happen(PURCHASE, site="globex", payment_id="q2", attribution=BERT, settle=False)
+            worker.wake()
+            await gateway.until("SELECT count(*) FROM outbox WHERE status = 'recorded'", equals=2)
             worker.stop()
             await task
         failed = [(line["event"], line.get("site"), line.get("work")) for line in logs if line["log_level"] != "info"]
-        assert failed == [("worker.failed", None, None), ("worker.database_away", "acme", "book")]
+        assert failed == [
+            ("worker.failed", None, None),
+            ("worker.database_away", "acme", "book"),
+            ("worker.failed", "globex", "book"),
+        ]
 
 
 async def test_two_workers_on_one_database_share_the_work(database_url: str, tmp_path: Path) -> None:

@@ -1,25 +1,35 @@
 """`faurya-gateway providers`: the provider plugins and who uses them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gateway.cli.loading import load
 from gateway.cli.options import CONFIG, AsJson, ConfigPath
 from gateway.cli.output import complain, say, show_json, show_table
+from gateway.cli.providers_check import check_plugin
+from gateway.cli.providers_new import new
 
 if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.flows.plugin_list import InstalledPlugin
 
 providers = typer.Typer(help="List the provider plugins that are installed.")
+providers.command()(new)
+
+Check = Annotated[str | None, typer.Option("--check", metavar="NAME", help="Hold this plugin against the rules.")]
 
 
 @providers.callback(invoke_without_command=True)
-def list_providers(context: typer.Context, config: ConfigPath = CONFIG, as_json: AsJson = False) -> None:
+def list_providers(
+    context: typer.Context, config: ConfigPath = CONFIG, as_json: AsJson = False, check: Check = None
+) -> None:
     """List the provider plugins that are installed, what they can do, and which connections use them."""
     if context.invoked_subcommand is not None:
+        return
+    if check is not None:
+        check_plugin(check, as_json=as_json)
         return
     from gateway.flows.plugin_list import installed
     from gateway.plugins import PluginRegistry

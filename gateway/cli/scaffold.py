@@ -9,8 +9,6 @@ from enum import StrEnum
 from keyword import iskeyword
 from pathlib import Path
 
-import jinja2
-
 TEMPLATES = Path(__file__).parent / "templates"
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*", re.ASCII)
 
@@ -58,6 +56,8 @@ def package_name(name: str) -> str:
 
 def files(name: str, shape: Shape) -> Mapping[str, str]:
     """Return the files of the package by their path. Pure but for reading the templates."""
+    import jinja2
+
     package = package_name(name)
     words = [word.capitalize() for word in re.split("[-_]", name)]
     values = {

@@ -140,12 +140,13 @@ async def _write(context: Context, claim: Claim, site: str, readings: Sequence[R
 
 
 async def _write_batch(context: Context, claim: Claim, site: str, readings: Sequence[Reading]) -> None:
-    for conflicts in range(CONFLICTS + 1):
+    conflicts, writing = 0, None
+    while writing is None:
         try:
             writing = await _write_once(context, claim, site, readings)
-            break
         except StoreConflict:
-            if conflicts == CONFLICTS:
+            conflicts += 1
+            if conflicts > CONFLICTS:
                 raise
     for outcome in writing.outcomes:
         _tell(context, site, outcome)

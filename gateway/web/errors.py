@@ -26,7 +26,7 @@ RETRY_AFTER = timedelta(seconds=5)
 
 
 class Problem(Exception):
-    """An error with a status, a stable code and a sentence that says what to do. A 503 always says when to come back."""
+    """An error with a status, a stable code and a sentence that says what to do. A 503 says when to come back."""
 
     def __init__(
         self,

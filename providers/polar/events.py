@@ -100,9 +100,9 @@ def read_order(data: Any) -> Found:
         return Ignored("not_final")
     currency, paid = currency_of(data), _paid(data)
     tax = _tax(data, paid)
-    metadata = data.get("metadata")
+    metadata, reason = data.get("metadata"), _text(data, ("billing_reason",), MAX_REFERENCE)
     sale = RevenueEvent(
-        kind=RevenueKind.RENEWAL if data.get("billing_reason") in RENEWAL_REASONS else RevenueKind.PURCHASE,
+        kind=RevenueKind.RENEWAL if reason in RENEWAL_REASONS else RevenueKind.PURCHASE,
         key=f"payment:{order_id}",
         payment_id=order_id,
         amount=money(paid, currency),
@@ -115,7 +115,7 @@ def read_order(data: Any) -> Found:
         account=next(_ids(_organizations(data)), None),
         items=tuple(dict.fromkeys(_ids(_sold(data)))),
         attribution=attribution(metadata),
-        cause=_text(data, ("billing_reason",), MAX_REFERENCE),
+        cause=reason,
     )
     return [sale]
 

@@ -13,6 +13,7 @@ from sending import OK, UNCLEAR, Answering, Calls, Slow, attempts, book_all_of, 
 from structlog.testing import capture_logs
 
 from gateway.domain.delivery import JITTER, Answer, OutgoingRequest
+from gateway.flows.deliver import Deliverer
 from gateway.sdk import Attribution, Money, RevenueKind
 
 PURCHASE, RENEWAL = RevenueKind.PURCHASE, RevenueKind.RENEWAL
@@ -375,6 +376,26 @@ async def test_no_more_than_the_configured_number_of_calls_is_under_way(database
         await deliver(gateway, send)
         assert most == 3
         assert set((await gateway.deliveries()).values()) == {("recorded", None)}
+
+
+async def test_news_of_more_work_starts_nothing_while_all_calls_are_under_way(
+    database_url: str, tmp_path: Path
+) -> None:
+    text = CONFIG.replace("sites:", "worker: {{concurrency_per_site: 1}}\nsites:", 1)
+    async with harness(database_url, tmp_path, text=text, with_worker=False) as gateway:
+        for number in (1, 2):
+            await booked_sale(gateway, f"p{number}")
+        call = Slow()
+        deliverer = Deliverer(gateway.gateway.context, call)
+        task = asyncio.create_task(deliverer.deliver(lambda: gateway.gateway.live, "acme", asyncio.Event()))
+        await call.under_way.wait()
+        deliverer.nudge("acme")
+        deliverer.nudge("nowhere")
+        await asyncio.sleep(0.05)
+        assert call.asked == 1
+        call.goes_on.set()
+        await task
+        assert call.asked == 2
 
 
 async def test_one_call_that_goes_wrong_inside_does_not_stop_the_others(database_url: str, tmp_path: Path) -> None:

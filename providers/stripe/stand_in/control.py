@@ -17,7 +17,8 @@ from gateway.sdk import Malformed
 from providers.stripe.money import money
 from providers.stripe.stand_in import actions
 from providers.stripe.stand_in.actions import NotPossible
-from providers.stripe.stand_in.objects import Price, Shape
+from providers.stripe.stand_in.invoices import Shape
+from providers.stripe.stand_in.objects import Price
 from providers.stripe.stand_in.pages import web_address
 from providers.stripe.stand_in.seller import Failure
 from providers.stripe.stand_in.state import DELIVERIES, SELLER, STORIES

@@ -9,13 +9,12 @@ from gateway.sdk import Attribution, Money, RevenueKind
 from providers.stripe.checkout import metadata
 from providers.stripe.money import in_stripes_units
 from providers.stripe.stand_in.deliveries import wire
+from providers.stripe.stand_in.invoices import Shape, invoice
 from providers.stripe.stand_in.objects import (
     Entity,
     Item,
     Price,
-    Shape,
     dispute,
-    invoice,
     line_item,
     new_id,
     payment_intent,

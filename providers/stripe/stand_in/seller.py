@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from providers.stripe.stand_in.objects import Entity, Item, Price, Shape, new_id, seconds, session
+from providers.stripe.stand_in.invoices import Shape
+from providers.stripe.stand_in.objects import Entity, Item, Price, new_id, seconds, session
 
 Failure = Literal["unsent", "unanswered", "lost"]
 

@@ -11,13 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from providers.stripe.stand_in.deliveries import Deliveries
+from providers.stripe.stand_in.invoices import invoice, invoice_payment
 from providers.stripe.stand_in.objects import (
     Entity,
     Item,
     charge,
     dispute,
-    invoice,
-    invoice_payment,
     new_id,
     payment_intent,
     refund,

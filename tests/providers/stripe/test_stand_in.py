@@ -155,7 +155,7 @@ async def test_a_one_off_sale_is_told_in_five_events_and_is_one_sale(world):
 async def test_a_subscription_and_its_renewal_are_two_sales_of_one_visitor(world, version):
     await world.pull("settings", version=version)
     name = await world.buy(order("price_pro"))
-    await world.pull("renew", id=name)
+    await world.pull("renew", id=next(iter(world.app[SELLER].subscriptions)))
     await world.settle()
     assert world.received.types.count("invoice.paid") == 2
     assert world.received.types.count("checkout.session.completed") == 1
@@ -384,6 +384,9 @@ async def test_the_same_key_gives_the_same_session(world):
         await world.provider.create_checkout(order("price_other_once", key="same"))
     assert caught.value.code == "idempotency_error"
     assert (await world.provider.create_checkout(order(key="other"))).checkout_id != first.checkout_id
+    form = {"mode": "payment", "success_url": "https://x", "line_items[0][price]": "once"}
+    once, again = [await world.api("/v1/checkout/sessions", method="POST", data=form) for _ in range(2)]
+    assert once["id"] != again["id"]
 
 
 async def test_a_wrong_key_is_rejected(world, http, config):
