@@ -386,6 +386,21 @@ async def test_an_impossible_event_leaves_the_webhook_unreadable_with_the_plugin
         assert len(await gateway.rows("SELECT 1 FROM inbox WHERE outcome = 'booked'")) == 2
 
 
+@pytest.mark.parametrize("asked", [30, "30", 1.5, True])
+async def test_a_wait_that_is_no_timedelta_is_forgotten(asked: Any) -> None:
+    def busy() -> Any:
+        raise Unavailable("busy", retry_after=asked)
+
+    with capture_logs() as logs:
+        with pytest.raises(Unavailable, match="busy") as error:
+            await extract(reading(busy), DELIVERY, DEADLINE)
+        assert error.value.retry_after is None
+        with pytest.raises(Unavailable, match="busy") as error:
+            await create_checkout(opened(Scripted(), Selling(busy)), ORDER, DEADLINE)
+        assert error.value.retry_after is None
+    assert [line["event"] for line in logs] == ["plugin.odd_retry_after"] * 2
+
+
 async def test_a_call_that_takes_too_long_is_cut(tmp_path: Path) -> None:
     cleaned: list[str] = []
 

@@ -18,6 +18,7 @@ from gateway.domain.errors import Malformed
 from gateway.domain.revenue import RevenueEvent
 from gateway.flows.context import Context
 from gateway.flows.decide import Writing, decide_all, rules_of
+from gateway.flows.handover import hand_over
 from gateway.flows.read import Failed, Reading, read, webhook_url
 from gateway.plugins import Live
 from gateway.store import inbox, ledger, outbox
@@ -125,6 +126,7 @@ async def _write_finished(context: Context, site: str, under_way: UnderWay, *, f
     for task in [task for task in under_way if task.done()]:
         finished.setdefault(under_way.pop(task), []).append(task.result())
     for claim, readings in finished.items():
+        await hand_over(context, claim.live, readings)
         await _write(context, claim, site, readings)
 
 

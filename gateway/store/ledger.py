@@ -56,6 +56,8 @@ ORDER BY booked_at, occurred_at, revenue_key
 async def read_books(connection: Connection, site: str, events: Sequence[tuple[str, RevenueEvent]]) -> Books:
     """Return what is known around these (connection, event) pairs."""
     books = Books()
+    if not events:
+        return books
     found = await connection.fetch(
         AROUND,
         site,

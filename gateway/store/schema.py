@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
@@ -45,13 +46,16 @@ def migration_sql() -> str:
 
 async def migrate(url: str) -> None:
     """
-    Bring the schema of the database at `url` up to date; nothing happens where it is.
+    Bring the schema of the database at `url` up to date; nothing happens where it is, or where it is newer.
 
     Processes may do this at the same moment; one process does it once at a time, because Alembic's context is global.
     Raises `StoreError` where a migration failed and nothing of it stayed.
     """
 
     def upgrade(connection: Connection) -> None:
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current is not None and current not in known_revisions():
+            return  # a newer version made it; `check_schema` warns
         config = migrations()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

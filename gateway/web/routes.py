@@ -58,10 +58,16 @@ def _problem(error: Exception, request: web.Request) -> Problem:
     return problem
 
 
+async def _named(_request: web.Request, response: web.StreamResponse) -> None:
+    """Name the few answers that aiohttp gives before the middleware is asked."""
+    response.headers.setdefault("X-Request-Id", secrets.token_hex(8))
+
+
 def application(gateway: Gateway, *, with_metrics: bool) -> web.Application:
     """Return the gateway's application; the metrics may be served on a port of their own instead."""
     app = web.Application(middlewares=[answered])
     app[GATEWAY] = gateway
+    app.on_response_prepare.append(_named)
     app.add_routes([*PROBES, *ROUTES, *(METRICS if with_metrics else ())])
     return app
 

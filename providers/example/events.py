@@ -94,6 +94,7 @@ def _revenue(event: Mapping[str, Any], kind: RevenueKind) -> RevenueEvent:
         reference=_id(metadata, "order"),
         checkout_id=data.get("checkout"),
         subscription_id=data.get("subscription"),
+        account=event.get("account"),
         items=prices if isinstance(prices, list) else (),
         attribution=Attribution(
             visitor_id=_id(metadata, "visitor"), session_id=_id(metadata, "session"), token=_id(metadata, "token")
@@ -142,6 +143,7 @@ def sample(kind: RevenueKind, **what: Any) -> bytes:
         "type": what.get("event_type", types[kind]),
         "created": int(occurred_at.timestamp()),
         "live": what.get("live", True),
+        "account": what.get("account"),
         "data": data,
     }
     return orjson.dumps(event)

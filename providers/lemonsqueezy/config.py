@@ -92,10 +92,11 @@ class LemonSqueezyConfig(BaseModel):
     @classmethod
     def _check_webhook_secrets(cls, value: list[SecretStr]) -> list[SecretStr]:
         for number, secret in enumerate(value, start=1):
-            if not secret.get_secret_value():
+            text = secret.get_secret_value()
+            if not text:
                 raise ValueError(f"number {number} is empty: it is the signing secret under Settings > Webhooks")
-            if "\n" in secret.get_secret_value() or "\r" in secret.get_secret_value():
-                raise ValueError(f"number {number} has several lines: give one secret per item of the list")
+            if not text.isprintable():
+                raise ValueError(f"number {number} contains a line end or a control character: copy it again")
         return value
 
     @field_validator("store_id")
@@ -113,7 +114,9 @@ def _address(value: str) -> URL:
     except ValueError:
         usable = None
     if not usable or len(value) > MAX_ADDRESS or url.query_string or url.fragment:
-        raise ValueError("must be a whole address such as https://api.lemonsqueezy.com, without user, password, ? and #")
+        raise ValueError(
+            "must be a whole address such as https://api.lemonsqueezy.com, without user, ? and #"
+        )
     return url
 
 

@@ -92,6 +92,18 @@ async def test_processes_that_migrate_at_the_same_moment_all_succeed(empty_url: 
     assert await verdict(empty_url) is None
 
 
+async def test_whoever_comes_second_finds_the_work_done(empty_url: str) -> None:
+    first = await asyncpg.connect(empty_url)
+    async with first.transaction():
+        await first.execute(migration_sql().replace("BEGIN;", "").replace("COMMIT;", ""))
+        second = asyncio.create_task(migrate(empty_url))
+        await asyncio.sleep(0.5)
+        assert not second.done(), "it waits for the first"
+    await second
+    await first.close()
+    assert await verdict(empty_url) is None
+
+
 async def test_an_older_schema_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.store.schema.needed_revision", lambda: "0099")
     with pytest.raises(SchemaTooOld, match="the schema is 0001, this version needs 0099"):
@@ -101,6 +113,8 @@ async def test_an_older_schema_is_refused(database_url: str, monkeypatch: pytest
 async def test_a_newer_schema_is_used_with_a_warning(database_url: str) -> None:
     await execute(database_url, "UPDATE alembic_version SET version_num = '9999'")
     assert "9999 is newer" in (await verdict(database_url) or "")
+    await migrate(database_url)
+    assert "9999 is newer" in (await verdict(database_url) or ""), "an older program leaves it alone"
 
 
 async def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:

@@ -1,7 +1,6 @@
 """What every answer has: a request id, and problem details when something is wrong."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
@@ -71,14 +70,8 @@ async def test_head_is_get_without_a_body(here: Harness, path: str) -> None:
         assert (answer.status, await answer.read()) == (200, b"")
 
 
-@pytest.fixture(name="broken")
-def _broken(here: Harness) -> Iterator[None]:
-    receiver = inside(here).receiver
-    receiver._doctor = None  # type: ignore[assignment] - a mistake of ours, for once
-    yield
-
-
-async def test_a_mistake_of_ours_is_a_500_that_tells_only_the_log(here: Harness, broken: None) -> None:
+async def test_a_mistake_of_ours_is_a_500_that_tells_only_the_log(here: Harness) -> None:
+    inside(here).receiver._doctor = None  # type: ignore[assignment]
     with log_lines() as lines:
         answer = await here.send(BODY, headers={})
         content = await problem(answer, 500, "internal_error")
@@ -90,7 +83,9 @@ async def test_a_mistake_of_ours_is_a_500_that_tells_only_the_log(here: Harness,
 
 async def test_an_expectation_that_nobody_can_meet_is_refused(here: Harness) -> None:
     head = b"POST /webhooks/acme/example HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nContent-Length: 0\r\n\r\n"
-    assert (await raw(here, head)).split(b" ", 2)[1] == b"417"
+    answer = await raw(here, head)
+    assert answer.split(b" ", 2)[1] == b"417"
+    assert b"X-Request-Id: " in answer
 
 
 async def test_a_client_that_waits_for_permission_gets_it(here: Harness) -> None:

@@ -1,0 +1,94 @@
+"""What a buyer or the store's owner can do, and the webhooks that follow, in Lemon Squeezy's order."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+from providers.lemonsqueezy.stand_in import objects
+from providers.lemonsqueezy.stand_in.deliveries import Deliveries
+from providers.lemonsqueezy.stand_in.objects import Entity
+from providers.lemonsqueezy.stand_in.store import Sold, Store
+
+
+class NotPossible(Exception):
+    """This cannot be done to this sale now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """The store and its webhook."""
+
+    store: Store
+    deliveries: Deliveries
+
+    def sold(self, checkout_id: object) -> Sold:
+        """Return the checkout of that id."""
+        found = self.store.sold.get(checkout_id) if isinstance(checkout_id, str) else None
+        if found is None:
+            raise NotPossible("there is no such checkout")
+        return found
+
+    def pay(self, sold: Sold) -> None:
+        """Let the buyer pay; a second click changes nothing."""
+        if sold.order is not None:
+            return
+        self.store.pay(sold)
+        self._tell(sold, "order_created", sold.order)
+        if sold.subscription is not None:
+            self._tell(sold, "subscription_created", sold.subscription)
+            self._tell(sold, "subscription_payment_success", sold.invoices[0])
+
+    def decline(self, sold: Sold) -> None:
+        """Let the card be declined: the page says so, and no webhook is sent."""
+        sold.declined = sold.order is None
+
+    def renew(self, sold: Sold) -> Entity:
+        """Let the next month be paid."""
+        if sold.subscription is None:
+            raise NotPossible("this is no subscription")
+        invoice = self.store.bill(sold, sold.subscription, "renewal", self.store.price(sold))
+        self._tell(sold, "subscription_updated", sold.subscription)
+        self._tell(sold, "subscription_payment_success", invoice)
+        return invoice
+
+    def refund(self, sold: Sold, amount: int | None = None, invoice_id: str | None = None) -> None:
+        """Give all that is left, or a part, of the order or of a later invoice back."""
+        sale = self._refundable(sold, invoice_id)
+        left = sale["attributes"]["total"] - sale["attributes"]["refunded_amount"]
+        back = left if amount is None else amount
+        if not 1 <= back <= left:
+            raise NotPossible(f"{back} cannot go back: {left} of this sale is left")
+        objects.refund(sale, back, self.store.now())
+        if sale is sold.order:
+            self._tell_first_refund(sold, sold.order, back)
+        else:
+            self._tell(sold, "subscription_payment_refunded", sale)
+
+    def left(self, sold: Sold) -> int:
+        """Return how much of the order can still go back."""
+        of = sold.order["attributes"] if sold.order else {"total": 0, "refunded_amount": 0}
+        return int(of["total"] - of["refunded_amount"])
+
+    def _refundable(self, sold: Sold, invoice_id: str | None) -> Entity:
+        if sold.order is None:
+            raise NotPossible("nothing has been paid yet")
+        if invoice_id is None:
+            return sold.order
+        later = [one for one in sold.invoices[1:] if one["id"] == invoice_id]
+        if not later:
+            raise NotPossible("there is no such later invoice")
+        return later[0]
+
+    def _tell_first_refund(self, sold: Sold, order: Entity, back: int) -> None:
+        """The first payment of a subscription is an order and an invoice; both may be reported refunded."""
+        reported = self.store.settings.first_refund if sold.subscription else "order"
+        if reported in ("both", "order"):
+            self._tell(sold, "order_refunded", order)
+        if reported in ("both", "invoice"):
+            objects.refund(sold.invoices[0], back, self.store.now())
+            self._tell(sold, "subscription_payment_refunded", sold.invoices[0])
+
+    def _tell(self, sold: Sold, event_name: str, entity: Entity | None) -> None:
+        if entity is not None:
+            self.deliveries.send(objects.webhook(event_name, copy.deepcopy(entity), sold.custom_data))
