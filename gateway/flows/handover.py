@@ -2,8 +2,8 @@
 A shared endpoint: one address for the events of many accounts.
 
 Some providers (Stripe Connect, Shopify, Square) send the events of several accounts to one address and name the account
-in each. A connection of the same plugin, at whatever site, whose `claims` list that account takes them over: the webhook
-is kept in that site's inbox too, as received, and read there with that connection's own credentials.
+in each. A connection of the same plugin, at whatever site, whose `claims` list that account takes them over: the
+webhook is kept in that site's inbox too, as received, and read there with that connection's own credentials.
 """
 
 from collections.abc import Iterator, Sequence

@@ -96,7 +96,9 @@ def _item(request: CheckoutRequest) -> tuple[str, int]:
         raise Unsupported("Lemon Squeezy sells one variant in a checkout: give the plan one item")
     variant, quantity = request.items[0]
     if not (variant.isascii() and variant.isdigit() and len(variant) <= MAX_ID_DIGITS):
-        raise Unsupported(f"price_id {variant[:40]!r} is not the number of a variant: copy the variant ID under Products")
+        raise Unsupported(
+            f"price_id {variant[:40]!r} is not the number of a variant: copy the variant ID under Products"
+        )
     return variant, quantity
 
 

@@ -114,9 +114,7 @@ def _address(value: str) -> URL:
     except ValueError:
         usable = None
     if not usable or len(value) > MAX_ADDRESS or url.query_string or url.fragment:
-        raise ValueError(
-            "must be a whole address such as https://api.lemonsqueezy.com, without user, ? and #"
-        )
+        raise ValueError("must be a whole address such as https://api.lemonsqueezy.com, without user, ? and #")
     return url
 
 

@@ -85,11 +85,9 @@ def checkout_of(link: dict[str, Any]) -> Checkout:
     url, name, expires = link.get("short_url"), link.get("id"), link.get("expire_by")
     if not _is_web_address(url) or not isinstance(name, str) or not name:
         raise Unavailable("Razorpay answered with a payment link that cannot be used")
-    limited = type(expires) is int and 0 < expires <= LATEST
+    until = datetime.fromtimestamp(expires, UTC) if isinstance(expires, int) and 0 < expires <= LATEST else None
     try:
-        return Checkout(
-            url=str(url), checkout_id=name, expires_at=datetime.fromtimestamp(expires, UTC) if limited else None
-        )
+        return Checkout(url=str(url), checkout_id=name, expires_at=until)
     except Malformed as error:
         raise Unavailable(f"Razorpay answered with a payment link that cannot be used: {error}") from None
 

@@ -1,4 +1,4 @@
-"""Single fields of Razorpay's entities: what Razorpay sets is checked, what a site or a browser set is dropped if odd."""
+"""Single fields of Razorpay's entities: what Razorpay set is checked, what others set is dropped if odd."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Listed:
     """
     One of the lists.
 
-    `per_page`: a page of 25 payments asks at most 50 questions; at 0.3 s, four at a time, it takes 4 s of the core's 10.
+    `per_page`: a page of 25 payments asks at most 50 questions; at 0.3 s, four at a time, that is 4 s of the core's 10.
     `before`: how long before `since` a movement may have begun, because the lists are by the time of creation: payments
     are captured within 5 days or given back, refunds processed within 7 working days. Disputes take months and there
     is no filter by time, so all of them are read.
@@ -136,10 +136,9 @@ async def _movements(
 ) -> Sequence[RevenueEvent]:
     """Return what a row reports; raise `Malformed` with its id for an unreadable one: no hidden gaps."""
     try:
-        if not isinstance(row, dict):
-            raise Malformed(f"it is not an object but {type(row).__name__}")
         async with gate:
-            found = await answered(http, account, listed.read({listed.entity: row}))
+            entity = row if isinstance(row, dict) else {}
+            found = await answered(http, account, listed.read({listed.entity: entity}))
     except Malformed as error:
         raise Malformed(f"{listed.entity} {_id_of(row)!r} in Razorpay's list: {error}") from error
     return [] if isinstance(found, Ignored) else found

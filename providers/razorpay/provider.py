@@ -38,8 +38,10 @@ webhook has no proven id: the gateway knows a repeat by its body, and money by i
 """
 
 LIMITS = MetadataLimits(keys=15, key_chars=255, value_chars=255)
-"""Notes: 15, by https://razorpay.com/docs/api/understand; its 256 characters are 255 for payment links ("the length must
-not be greater than 255", https://razorpay.com/docs/api/payments/payment-links/create-standard)."""
+"""
+15 notes of 256 characters (https://razorpay.com/docs/api/entity-metadata), but 255 for payment links: "the length must not
+be greater than 255" (https://razorpay.com/docs/api/payments/payment-links/create-standard).
+"""
 
 DEMO_PLAN: Mapping[str, Any] = {
     "amount": {"value": "499.00", "currency": "INR"},
@@ -96,7 +98,7 @@ class RazorpayProvider:
         """Return a local Razorpay with this connection's key and secrets."""
         from providers.razorpay.stand_in import application
 
-        return application(self.config, address, deliver_to, http, self.runtime.now)
+        return application(self.config, SIGNATURE, address, deliver_to, http, self.runtime.now)
 
     def sample(self, kind: RevenueKind, **what: Any) -> bytes:
         """Return the body of a webhook of this kind, marked as simulated unless told otherwise."""

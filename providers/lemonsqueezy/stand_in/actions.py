@@ -34,10 +34,13 @@ class Actions:
         if sold.order is not None:
             return
         self.store.pay(sold)
-        self._tell(sold, "order_created", sold.order)
+        told = [("order_created", sold.order)]
         if sold.subscription is not None:
-            self._tell(sold, "subscription_created", sold.subscription)
-            self._tell(sold, "subscription_payment_success", sold.invoices[0])
+            told += [
+                ("subscription_created", sold.subscription),
+                ("subscription_payment_success", sold.invoices[0]),
+            ]
+        self._tell(sold, *told)
 
     def decline(self, sold: Sold) -> None:
         """Let the card be declined: the page says so, and no webhook is sent."""
@@ -48,8 +51,7 @@ class Actions:
         if sold.subscription is None:
             raise NotPossible("this is no subscription")
         invoice = self.store.bill(sold, sold.subscription, "renewal", self.store.price(sold))
-        self._tell(sold, "subscription_updated", sold.subscription)
-        self._tell(sold, "subscription_payment_success", invoice)
+        self._tell(sold, ("subscription_updated", sold.subscription), ("subscription_payment_success", invoice))
         return invoice
 
     def refund(self, sold: Sold, amount: int | None = None, invoice_id: str | None = None) -> None:
@@ -63,7 +65,7 @@ class Actions:
         if sale is sold.order:
             self._tell_first_refund(sold, sold.order, back)
         else:
-            self._tell(sold, "subscription_payment_refunded", sale)
+            self._tell(sold, ("subscription_payment_refunded", sale))
 
     def left(self, sold: Sold) -> int:
         """Return how much of the order can still go back."""
@@ -82,13 +84,17 @@ class Actions:
 
     def _tell_first_refund(self, sold: Sold, order: Entity, back: int) -> None:
         """The first payment of a subscription is an order and an invoice; both may be reported refunded."""
-        reported = self.store.settings.first_refund if sold.subscription else "order"
-        if reported in ("both", "order"):
-            self._tell(sold, "order_refunded", order)
-        if reported in ("both", "invoice"):
-            objects.refund(sold.invoices[0], back, self.store.now())
-            self._tell(sold, "subscription_payment_refunded", sold.invoices[0])
+        if sold.subscription is None:
+            self._tell(sold, ("order_refunded", order))
+            return
+        first = sold.invoices[0]
+        objects.refund(first, back, self.store.now())
+        both = {"order": ("order_refunded", order), "invoice": ("subscription_payment_refunded", first)}
+        reported = self.store.settings.first_refund
+        self._tell(sold, *(both.values() if reported == "both" else [both[reported]]))
 
-    def _tell(self, sold: Sold, event_name: str, entity: Entity | None) -> None:
-        if entity is not None:
-            self.deliveries.send(objects.webhook(event_name, copy.deepcopy(entity), sold.custom_data))
+    def _tell(self, sold: Sold, *told: tuple[str, Entity | None]) -> None:
+        """Send one webhook for each, with the resource as it is now."""
+        self.deliveries.send(
+            *(objects.webhook(name, copy.deepcopy(entity), sold.custom_data) for name, entity in told if entity)
+        )

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from gateway.sdk import Malformed
 from providers.polar.events import instant
-from providers.polar.stand_in.objects import Entity
 from providers.polar.stand_in.state import SELLER, STORIES, TOKEN
+from providers.polar.stand_in.wire import Entity
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 

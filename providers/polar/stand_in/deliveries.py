@@ -18,14 +18,14 @@ from typing import Any, Literal
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
 from providers.polar.api import VERSION
-from providers.polar.stand_in.objects import timestamp
 from providers.polar.stand_in.seller import Settings
+from providers.polar.stand_in.wire import timestamp
 
 ATTEMPTS = 10
 """`WEBHOOK_MAX_RETRIES`: all attempts, the first included."""
 
 PAUSES = tuple(min(2.0 * 2**number, 1200.0) for number in range(1, ATTEMPTS))
-"""Seconds between attempts: 4, 8, 16, ... up to 20 minutes. Polar adds chance, half of each."""
+"""Seconds between attempts: 4, 8, 16, ... 1024, and 20 minutes at most. Polar adds chance."""
 
 PATIENCE = 60.0
 """Seconds that an event waits for earlier ones (`WEBHOOK_FIFO_GUARD_MAX_AGE`)."""

@@ -1,23 +1,18 @@
 """
-Polar's objects as Polar writes them, with invented content. Pure but for the random ids.
+Polar's objects as Polar writes them, with invented content. Pure but for what is random.
 
 Shapes: `v2026_10/outputs.py` of polar-sdk 1.0.2. Prices include tax here: a sixth of every amount.
 """
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
-from providers.polar.api import VERSION
-from providers.polar.events import SIMULATED
-
-Entity = dict[str, Any]
+from providers.polar.stand_in.wire import Entity, new_id, timestamp
 
 FEE_PERCENT = 4
 FEE_FIXED = 40
@@ -39,29 +34,9 @@ class Product:
     recurring: bool = True
 
 
-def new_id(*, simulated: bool = False) -> str:
-    """Return a random UUID as all of Polar's ids are, or one that is marked as simulated."""
-    return SIMULATED + secrets.token_hex(6) if simulated else str(uuid4())
-
-
-def timestamp(at: datetime) -> str:
-    """Return RFC 3339 in UTC with microseconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 def tax_in(total: int) -> int:
     """Return the tax in an amount."""
     return (1 if total >= 0 else -1) * (abs(total) // 6)
-
-
-def envelope(event_type: str, data: Mapping[str, Any], at: datetime) -> Entity:
-    """Return a webhook."""
-    return {"type": event_type, "timestamp": timestamp(at), "api_version": VERSION, "data": data}
-
-
-def wire(webhook: Mapping[str, Any]) -> bytes:
-    """Return the bytes as Polar writes them: with blanks, everything beyond ASCII as \\uXXXX."""
-    return json.dumps(webhook, ensure_ascii=True).encode()
 
 
 def customer(email: str | None, at: datetime) -> Entity:

@@ -11,9 +11,9 @@ from aiohttp import web
 from yarl import URL
 
 from providers.polar.money import nearest
-from providers.polar.stand_in.objects import Entity
 from providers.polar.stand_in.seller import NotPossible
 from providers.polar.stand_in.state import DELIVERIES, SELLER, STORIES
+from providers.polar.stand_in.wire import Entity
 
 TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),

@@ -8,7 +8,8 @@ from typing import Any
 from gateway.sdk import Attribution, Money, RevenueKind
 from providers.polar.checkout import metadata
 from providers.polar.money import units
-from providers.polar.stand_in.objects import Product, customer, envelope, new_id, order, refund, tax_in, wire
+from providers.polar.stand_in.objects import Product, customer, order, refund, tax_in
+from providers.polar.stand_in.wire import envelope, new_id, wire
 
 DEFAULT_AMOUNT = Money(6500, "USD")
 

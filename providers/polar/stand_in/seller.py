@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from providers.polar.stand_in.objects import FEE_FIXED, FEE_PERCENT, Entity, Product, checkout, refund, timestamp
+from providers.polar.stand_in.objects import FEE_FIXED, FEE_PERCENT, Product, checkout, refund
+from providers.polar.stand_in.wire import Entity, timestamp
 
 Failure = Literal["unsent", "unanswered", "lost"]
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from providers.polar.stand_in.deliveries import Deliveries, Webhook
-from providers.polar.stand_in.objects import Entity, customer, envelope, new_id, order, subscription, wire
+from providers.polar.stand_in.objects import customer, order, subscription
 from providers.polar.stand_in.seller import NotPossible, Seller
+from providers.polar.stand_in.wire import Entity, envelope, new_id, wire
 
 CHARGED_AFTER = 1.5
 """Seconds from the button to the bank's answer."""
