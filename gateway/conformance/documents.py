@@ -55,7 +55,7 @@ def document(body: bytes) -> Document | None:
         fields = dict(parse_qsl(body.decode("ascii"), strict_parsing=True, keep_blank_values=True))
     except ValueError:
         return None
-    return Document(fields, lambda content: urlencode(content).encode())
+    return Document(fields, lambda content: urlencode(content, errors="surrogatepass").encode())
 
 
 def other_id(value: str) -> str:

@@ -73,7 +73,7 @@ def checkout_of(answer: Answer, account: Account) -> Checkout:
         raise Unavailable(f"Lemon Squeezy answered {answer.status} without a checkout")
     _check_mode(attributes.get("test_mode"), account)
     url, checkout_id = attributes.get("url"), data.get("id")
-    if not _is_web_address(url) or not isinstance(checkout_id, str) or not checkout_id:
+    if not isinstance(url, str) or not _is_web_address(url) or not isinstance(checkout_id, str) or not checkout_id:
         raise Unavailable("Lemon Squeezy answered with a checkout that cannot be used")
     try:
         return Checkout(url=url, checkout_id=checkout_id)
@@ -102,8 +102,8 @@ def _item(request: CheckoutRequest) -> tuple[str, int]:
     return variant, quantity
 
 
-def _is_web_address(url: object) -> bool:
+def _is_web_address(url: str) -> bool:
     try:
-        return isinstance(url, str) and URL(url).scheme in ("http", "https") and bool(URL(url).host)
+        return URL(url).scheme in ("http", "https") and bool(URL(url).host)
     except ValueError:
         return False

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,22 @@ from typing import Any
 import pytest
 
 import providers.example
-from gateway.conformance import Finding, Subject, examine
+from gateway.conformance import Finding, Subject, examine, quick
 from gateway.conformance.__main__ import write
 from gateway.conformance.trial import trial
 from tests.conformance.faulty import FAULTS, Fault
-from tests.conformance.variations import SignedAddress, Token, Unsigned, Varied, plugin_of, vector
+from tests.conformance.variations import (
+    Bare,
+    FormBody,
+    NoApi,
+    NoList,
+    SignedAddress,
+    Token,
+    Unsigned,
+    Varied,
+    plugin_of,
+    vector,
+)
 
 FOLDER = Path(providers.example.__file__).parent
 SETTINGS = {
@@ -22,6 +34,7 @@ SETTINGS = {
     "api_key": "example-key-made-up",
     "webhook_secrets": ["whsec_made_up_number_one_1", "whsec_made_up_number_two_2"],
 }
+AMOUNT = {"amount": {"value": "19.00", "currency": "EUR"}}
 PATIENCE = timedelta(seconds=0.4)
 
 
@@ -74,6 +87,11 @@ GOOD = {
     "token": (plugin_of(Token, secret_headers=frozenset({"X-Token"})), "own", {"proof": "secret"}),
     "signed address": (plugin_of(SignedAddress), "own", {"signs_url": True}),
     "no proof": (plugin_of(Unsigned), "none", {"proof": "none", "secrets_field": None}),
+    "no stand-in": (plugin_of(Bare), "recorded", {"signature_header": "X-Example-Signature"}),
+    "no stand-in, header not named": (plugin_of(Bare), "recorded", {}),
+    "no calls of an API": (plugin_of(NoApi), "recorded", {}),
+    "no list": (plugin_of(NoList), "recorded", {}),
+    "an amount instead of a price": (plugin_of(Varied, demo_plan=AMOUNT), "recorded", {}),
 }
 
 
@@ -82,3 +100,49 @@ async def test_a_plugin_that_keeps_the_rules_is_caught_by_none(name: str, tmp_pa
     plugin, vectors, says = GOOD[name]
     findings = await findings_of(await subject_of(plugin, tmp_path, vectors=vectors, says=says))
     assert findings == [], "\n\n".join(map(str, findings))
+
+
+async def test_bodies_that_are_forms_are_taken_apart_too() -> None:
+    subject = Subject(plugin=plugin_of(FormBody), settings=SETTINGS, signs_time=True)
+    listing = "the_listing_has_the_webhooks_keys"  # this variation does not list forms
+    found = [(check.name, result) async for check, result in examine(subject, quick(), PATIENCE)]
+    broken = {name: result for name, result in found if isinstance(result, Finding) and name != listing}
+    assert broken == {}, "\n\n".join(map(str, broken.values()))
+    skipped = {name for name, result in found if isinstance(result, str)}
+    assert not skipped & {"an_unknown_type_is_ignored", "strange_money_is_malformed", "odd_shapes_raise_nothing_else"}
+
+
+async def test_without_recordings_the_author_is_told_to_make_some() -> None:
+    findings = await findings_of(Subject(plugin=plugin_of(Varied), settings=SETTINGS))
+    assert [finding.check for finding in findings] == [
+        "recorded_signatures_are_judged_right",
+        "the_fixtures_tell_the_whole_story",
+    ]
+
+
+async def test_one_secret_is_too_few_to_prove_a_rotation() -> None:
+    settings = {**SETTINGS, "webhook_secrets": ["whsec_made_up_number_one_1"]}
+    found = [
+        result async for _, result in examine(Subject(plugin=plugin_of(Varied), settings=settings), quick(), PATIENCE)
+    ]
+    (finding,) = [result for result in found if isinstance(result, Finding)]
+    assert finding.check == "each_secret_is_accepted"
+    assert "two made-up secrets" in finding.evidence[0].mend
+
+
+async def test_settings_that_the_config_model_refuses_are_a_finding_without_their_secrets() -> None:
+    settings = {**SETTINGS, "tolerance_seconds": "whsec_made_up_number_one_1"}
+    finding = (await findings_of(Subject(plugin=plugin_of(Varied), settings=settings)))[-1]
+    assert "config_model refuses them" in finding.evidence[0].came_back
+    assert "whsec_made_up_number_one_1" not in str(finding)
+
+
+async def test_what_the_provider_never_sends_may_be_missing_from_the_story(tmp_path: Path) -> None:
+    subject = await subject_of(plugin_of(Varied), tmp_path, says={"never": {"refund": "no refunds at this company"}})
+    for path in [*subject.fixtures.glob("payment.refunded*"), *subject.fixtures.glob("refund.*")]:
+        path.unlink()
+    (tmp_path / "expected.json").unlink()
+    await write(subject, anew=False)
+    assert await findings_of(subject) == []
+    without = replace(subject, never={})
+    assert [finding.check for finding in await findings_of(without)] == ["the_fixtures_tell_the_whole_story"]

@@ -1,4 +1,4 @@
-"""Three more make-believe providers that keep every rule: a token, a signed address, and no proof at all."""
+"""More make-believe providers that keep every rule: other proofs, other bodies, and less than everything."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
 from gateway.sdk import (
     Accepted,
+    Checkout,
+    CheckoutRequest,
     Delivery,
     Ignored,
     Malformed,
@@ -20,6 +23,8 @@ from gateway.sdk import (
     RefusalReason,
     Refused,
     RevenueEvent,
+    RevenueKind,
+    Unsupported,
     WebhookRequest,
 )
 from providers.example import ExamplePlugin, events, signature
@@ -107,7 +112,75 @@ class Unsigned(Varied):
         return {}
 
 
-def plugin_of(provider: type[ExampleProvider], **attributes: Any) -> ExamplePlugin:
+class Bare:
+    """A provider without a stand-in, that opens no checkouts and lists nothing."""
+
+    def __init__(self, config: Any, runtime: Any) -> None:
+        self._whole = Varied(config, runtime)
+
+    def verify(self, request: WebhookRequest) -> Accepted | Refused:
+        return self._whole.verify(request)
+
+    async def extract(self, delivery: Delivery) -> Sequence[RevenueEvent] | Ignored:
+        return await self._whole.extract(delivery)
+
+    async def create_checkout(self, request: CheckoutRequest) -> Checkout:
+        raise Unsupported("checkouts are made in the browser")
+
+    async def list_revenue(self, since: datetime, cursor: str | None) -> Page:
+        raise Unsupported("there is no list")
+
+
+class NoApi(Varied):
+    """The company with a stand-in, but no calls of its API."""
+
+    async def create_checkout(self, request: CheckoutRequest) -> Checkout:
+        raise Unsupported("checkouts are made in the browser")
+
+    async def list_revenue(self, since: datetime, cursor: str | None) -> Page:
+        raise Unsupported("there is no list")
+
+
+class NoList(Varied):
+    async def list_revenue(self, since: datetime, cursor: str | None) -> Page:
+        raise Unsupported("there is no list")
+
+
+class FormBody(Varied):
+    """A company that posts forms."""
+
+    def read(self, body: bytes, request: WebhookRequest | None) -> Sequence[RevenueEvent] | Ignored:
+        return events.extract(_json_of(body)) if request is not None else events.extract(body)
+
+    def verify(self, request: WebhookRequest) -> Accepted | Refused:
+        verdict = super().verify(request)
+        if isinstance(verdict, Refused):
+            return verdict
+        fields = dict(parse_qsl(request.body.decode("utf-8", "replace")))
+        return replace(verdict, event_type=fields.get("type") or None, event_id=fields.get("id") or None)
+
+    def sample(self, kind: RevenueKind, **what: Any) -> bytes:
+        event = json.loads(super().sample(kind, **what))
+        fields = {"id": event["id"], "type": event["type"], "created": event["created"]}
+        return urlencode({**fields, "data": json.dumps(event["data"])}).encode()
+
+    async def extract(self, delivery: Delivery) -> Sequence[RevenueEvent] | Ignored:
+        return self.read(delivery.request.body, delivery.request)
+
+
+def _json_of(body: bytes) -> bytes:
+    fields = dict(parse_qsl(body.decode("utf-8", "replace")))
+    try:
+        data = json.loads(fields.get("data", "null"))
+    except ValueError:
+        raise Malformed("data is not JSON") from None
+    created = int(fields["created"]) if fields.get("created", "").isdecimal() else None
+    if not fields:
+        raise Malformed("no form")
+    return json.dumps({"id": fields.get("id"), "type": fields.get("type"), "created": created, "data": data}).encode()
+
+
+def plugin_of(provider: Any, **attributes: Any) -> ExamplePlugin:
     """Return a plugin that opens this provider, with other attributes where they are given."""
 
     class Plugin(ExamplePlugin):

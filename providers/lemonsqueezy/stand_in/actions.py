@@ -34,7 +34,7 @@ class Actions:
         if sold.order is not None:
             return
         self.store.pay(sold)
-        told = [("order_created", sold.order)]
+        told: list[tuple[str, Entity | None]] = [("order_created", sold.order)]
         if sold.subscription is not None:
             told += [
                 ("subscription_created", sold.subscription),
