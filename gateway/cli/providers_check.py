@@ -11,17 +11,18 @@ from gateway.cli.output import say, show_json, show_table
 if TYPE_CHECKING:
     from gateway.conformance import Finding, Subject
     from gateway.conformance.findings import Check
+    from gateway.plugins import PluginRegistry
     from gateway.sdk import Plugin
 
     Result = tuple[Check, Finding | str | None]
 
 
-def check_plugin(name: str, *, as_json: bool) -> None:
+def check_plugin(name: str, *, as_json: bool, registry: "PluginRegistry | None" = None) -> None:
     """Check one plugin with made-up settings, print what was found, and exit with 1 where a rule is broken."""
     from gateway.conformance import Finding
     from gateway.plugins import PluginRegistry
 
-    results = asyncio.run(_results(subject_of(PluginRegistry().plugin(name))))
+    results = asyncio.run(_results(subject_of((registry or PluginRegistry()).plugin(name))))
     findings = [found for _, found in results if isinstance(found, Finding)]
     if as_json:
         show_json([_as_json(result) for result in results])

@@ -55,6 +55,8 @@ def document(body: bytes) -> Document | None:
         fields = dict(parse_qsl(body.decode("ascii"), strict_parsing=True, keep_blank_values=True))
     except ValueError:
         return None
+    if not fields:
+        return None
     return Document(fields, lambda content: urlencode(content, errors="surrogatepass").encode())
 
 
@@ -74,7 +76,7 @@ def odd_shapes(found: Document) -> Iterator[tuple[str, bytes]]:
         if path:
             where = ".".join(map(str, path))
             yield f"{where} taken out", found.changed([path], GONE)
-            for odd in _odd(value):
+            for odd in (odd for odd in _odd(value) if json.dumps(odd) != json.dumps(value)):
                 yield f"{where} = {json.dumps(odd)[:40]}", found.changed([path], odd)
 
 

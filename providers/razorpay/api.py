@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
-from aiohttp import BasicAuth, ClientError, ClientSession
+from aiohttp import ClientError, ClientSession, encode_basic_auth
 from pydantic import SecretStr
 from yarl import URL
 
@@ -60,8 +60,7 @@ async def post(http: ClientSession, account: Account, path: str, body: Mapping[s
 
 async def _call(http: ClientSession, account: Account, method: str, url: URL, body: bytes | None) -> Answer:
     """Send one request, once; raise `Unavailable` when no whole answer came back."""
-    auth = BasicAuth(account.key_id, account.key_secret.get_secret_value(), "utf-8")
-    headers = {"Authorization": auth.encode()}
+    headers = {"Authorization": encode_basic_auth(account.key_id, account.key_secret.get_secret_value())}
     if body is not None:
         headers["Content-Type"] = "application/json"
     what = f"{method} {url.path}"

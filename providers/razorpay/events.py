@@ -137,11 +137,10 @@ def sale(entities: Entities, account: str | None = None) -> Reading:
         return Ignored("not_final")
     invoice = yield from _named(payment, "invoice_id", "invoices", entities.get("invoice"))
     plan = yield from _named(invoice, "subscription_id", "subscriptions", entities.get("subscription"))
-    known = {**entities, "invoice": invoice, "subscription": plan}
+    order = {} if invoice else entities.get("order", {})
+    known = {**entities, "order": order, "invoice": invoice, "subscription": plan}
     order_id = link(payment, "order_id")
-    if order_id and not (
-        any(known.get(part) for part in ("order", "payment_link", "invoice")) or reference(_notes(known))
-    ):
+    if order_id and not (invoice or order or entities.get("payment_link") or reference(_notes(known))):
         known["order"] = yield f"/v1/orders/{order_id}"
     return [_sale_of(known, account)]
 

@@ -39,8 +39,8 @@ webhook has no proven id: the gateway knows a repeat by its body, and money by i
 
 LIMITS = MetadataLimits(keys=15, key_chars=255, value_chars=255)
 """
-15 notes of 256 characters (https://razorpay.com/docs/api/entity-metadata), but 255 for payment links: "the length must not
-be greater than 255" (https://razorpay.com/docs/api/payments/payment-links/create-standard).
+15 notes of 256 characters (https://razorpay.com/docs/api/entity-metadata), but of 255 for payment links: "the length
+must not be greater than 255" (https://razorpay.com/docs/api/payments/payment-links/create-standard).
 """
 
 DEMO_PLAN: Mapping[str, Any] = {

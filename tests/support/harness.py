@@ -1,6 +1,8 @@
 """A whole gateway on real Postgres and real loopback HTTP, with a clock that tests move."""
 
 import asyncio
+import contextlib
+import secrets
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -81,9 +83,12 @@ class Clock:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a free port below those that the system hands out, so that nobody else gets it before it is used."""
+    while True:
+        port = secrets.choice(range(10_000, 32_000))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass

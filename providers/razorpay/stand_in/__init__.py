@@ -1,9 +1,9 @@
 """
 A local imitation of Razorpay, for `dev`, demonstrations and tests: no account, no network.
 
-It serves the API calls that the plugin makes, a payment page for the buyer, and sends the signed webhooks of a sale with
-Razorpay's retries. `app[SELLER].settings` (or `POST /stand-in/settings`) changes how it behaves; the README of the plugin
-lists all levers.
+It serves the API calls that the plugin makes, a payment page for the buyer, and sends the signed webhooks of a sale
+with Razorpay's retries. `app[SELLER].settings` (or `POST /stand-in/settings`) changes how it behaves; the README of the
+plugin lists all levers.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
-from aiohttp import BasicAuth, web
+from aiohttp import encode_basic_auth, web
 
 from gateway.sdk import Malformed, Money
 from providers.razorpay.stand_in.objects import Entity, payment_link
@@ -97,7 +97,8 @@ async def list_entities(request: web.Request) -> web.Response:
     count, skip = _whole(request, "count", 10), _whole(request, "skip", 0)
     if not 1 <= count <= 100:
         raise ApiError(400, "count must be between 1 and 100")
-    found = [entity for entity in reversed(kept.values()) if begin <= entity["created_at"] <= end][skip : skip + count]
+    wanted = [entity for entity in kept.values() if begin <= entity["created_at"] <= end]
+    found = wanted[::-1][skip : skip + count]
     return web.json_response({"entity": "collection", "count": len(found), "items": found})
 
 
@@ -111,7 +112,7 @@ async def get_entity(request: web.Request) -> web.Response:
 
 def _check_key(request: web.Request) -> None:
     config = request.app[CONFIG]
-    expected = BasicAuth(config.key_id, config.key_secret.get_secret_value(), "utf-8").encode()
+    expected = encode_basic_auth(config.key_id, config.key_secret.get_secret_value())
     given = request.headers.get("Authorization", "")
     if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode()):
         raise ApiError(401, "Authentication failed")

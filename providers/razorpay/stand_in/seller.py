@@ -24,11 +24,11 @@ class Settings:
     """
     How the stand-in behaves; `POST /stand-in/settings` changes it while it runs.
 
-    `scale` multiplies every wait. `timeout_seconds` is how long it waits for a webhook's answer. `return_to` is where the
-    buyer's page links back to. `secret` is the place of the webhook secret in the connection's list: changing it is what
-    a rotation in the dashboard does. `copy_notes` False leaves a payment link's notes out of its payment, as Razorpay's
-    samples of 2020 do. `disabled` is what Razorpay does to a webhook after 24 hours of failures. `failures` is used up by
-    the next attempts to deliver, `api_failures` (status codes) by the next API calls.
+    `scale` multiplies every wait. `timeout_seconds` is how long it waits for a webhook's answer. `return_to` is where
+    the buyer's page links back to. `secret` is the place of the webhook secret in the connection's list: changing it is
+    what a rotation in the dashboard does. `copy_notes` False leaves a payment link's notes out of its payment, as
+    Razorpay's samples of 2020 do. `disabled` is what Razorpay does to a webhook after 24 hours of failures. `failures`
+    is used up by the next attempts to deliver, `api_failures` (status codes) by the next API calls.
     """
 
     scale: float = 1.0

@@ -22,7 +22,6 @@ from providers.razorpay.stand_in.objects import (
     order,
     payment,
     refund,
-    seconds,
     subscription,
 )
 from providers.razorpay.stand_in.seller import NotPossible, Seller
@@ -130,9 +129,3 @@ class Stories:
         """Record everything first: what happens later is not in what is told now."""
         for event in [self.seller.record(name, **entities) for name, entities in told]:
             await self.deliveries.deliver(event)
-
-
-def created_of(entity: Entity) -> int:
-    """Return when an entity was made, as lists are ordered by it."""
-    made = entity["created_at"]
-    return made if isinstance(made, int) else seconds(made)
