@@ -138,22 +138,19 @@ async def test_the_database_may_go_away_and_come_back_at_any_time(database_url: 
         worker = Worker(context, lambda: gateway.gateway.live, Deliverer(context, send))
         with capture_logs() as logs:
             task = asyncio.create_task(worker.run())
-            for _ in range(2):
-                await asyncio.sleep(0.15)
+            for cut in (1, 2, 3):
+                await asyncio.sleep(0.1)
                 await line.cut()
-                await asyncio.sleep(0.2)
+                while [one["event"] for one in logs].count("worker.database_away") < cut:
+                    await asyncio.sleep(0.01)
                 await line.mend()
                 gateway.clock.forward(timedelta(seconds=31))
-                await asyncio.sleep(1.2)
-            gateway.clock.forward(timedelta(seconds=31))
             await gateway.until("SELECT count(*) FROM outbox WHERE status = 'recorded'", equals=30)
             worker.stop()
             await task
-        assert "worker.database_away" in [line["event"] for line in logs]
-        assert not [line for line in logs if line["event"] in ("worker.failed", "delivery.failed")]
+        assert [line for line in logs if line["event"] in ("worker.failed", "delivery.failed")] == []
         keys = [dict(request.headers)["Idempotency-Key"] for request in calls.asked]
-        assert len(set(keys)) == 30
-        assert len(keys) == 30, "an answer was forgotten"
+        assert len(keys) == len(set(keys)) == 30, "an answer was forgotten"
 
 
 async def test_a_database_that_is_away_at_the_start_is_waited_for(database_url: str, tmp_path: Path) -> None:
@@ -211,11 +208,8 @@ async def test_a_fault_of_one_site_or_of_a_round_does_not_end_the_worker(databas
             worker.stop()
             await task
         failed = [(line["event"], line.get("site"), line.get("work")) for line in logs if line["log_level"] != "info"]
-        assert failed == [
-            ("worker.failed", None, None),
-            ("worker.database_away", "acme", "book"),
-            ("worker.failed", "globex", "book"),
-        ]
+        assert failed[:2] == [("worker.failed", None, None), ("worker.database_away", "acme", "book")]
+        assert [(event, site) for event, site, _ in failed[2:]] == [("worker.failed", "globex")]
 
 
 async def test_two_workers_on_one_database_share_the_work(database_url: str, tmp_path: Path) -> None:

@@ -9,17 +9,12 @@ is there for every kind of sale. Refunds have no ids: both resources show the to
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
-import orjson
-
 from gateway.sdk import (
-    Attribution,
     Ignored,
     Malformed,
     Money,
@@ -27,6 +22,7 @@ from gateway.sdk import (
     RevenueKind,
     checked,
 )
+from providers.lemonsqueezy.values import attribution, figure, identifier, instant, member, reference
 
 Resource = Mapping[str, Any]
 
@@ -56,20 +52,6 @@ Statuses of what was paid, whatever became of it since. `pending`, `failed`, `vo
 SIMULATED = "simulated-"
 """How the ids of our own samples begin. Lemon Squeezy's are numbers, and no browser can choose them."""
 
-VISITOR_KEYS = ("faVisitorId", "faurya_visitor_id")
-SESSION_KEYS = ("faSessionId", "faurya_session_id")
-TOKEN_KEYS = ("faAttributionToken", "faurya_attribution_token")
-REFERENCE_KEYS = ("orderId", "order_id")
-
-MAX_ATTRIBUTION = 256
-"""Characters, as everywhere in the gateway."""
-
-MAX_REFERENCE = 255
-"""Characters. Our own order ids have at most 40; sites that link to the checkout themselves bring their own."""
-
-ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}", re.ASCII)
-TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
@@ -82,23 +64,6 @@ class Context:
 LISTED = Context()
 
 Found = Sequence[RevenueEvent] | Ignored
-
-
-def parse(body: bytes) -> Any:
-    """
-    Return the JSON of a proven body; raise `Malformed`.
-
-    Custom data comes from browsers and may hold what orjson refuses (lone surrogates, 1e999): a sale is not lost over
-    that, the standard library reads it.
-    """
-    try:
-        return orjson.loads(body)
-    except ValueError:
-        pass
-    try:
-        return json.loads(body, parse_int=lambda digits: int(digits) if len(digits) < 20 else float(digits))
-    except (ValueError, RecursionError):
-        raise Malformed("the body is signed but is not JSON") from None
 
 
 def subscription_asked_for(webhook: Any) -> str | None:
@@ -121,7 +86,7 @@ def order_wanted(invoice: Resource) -> str | None:
 
 
 def has_refunds(resource: Resource) -> bool:
-    """Say whether some of an order's or an invoice's money went back; payloads of before 2024 show only a status."""
+    """Say whether some of an order's or an invoice's money went back; older payloads show only a status."""
     attributes = _attributes(resource)
     refunded = attributes.get("refunded_amount")
     return attributes.get("status") == "refunded" if refunded is None else refunded != 0
@@ -135,7 +100,7 @@ def read(webhook: Any, order_id: str | None = None) -> Found:
     """
     if not isinstance(webhook, dict):
         raise Malformed(f"the webhook is not an object but {type(webhook).__name__}")
-    meta = _object(webhook, "meta")
+    meta = member(webhook, "meta")
     name = checked(meta.get("event_name"), "meta.event_name")
     if name not in EVENTS:
         return Ignored("not_revenue")
@@ -161,11 +126,11 @@ def read_sale(resource: Resource, context: Context = LISTED) -> Found:
         kind=RevenueKind.RENEWAL if invoice else RevenueKind.PURCHASE,
         key=f"payment:{payment_id}",
         payment_id=payment_id,
-        amount=_money(attributes, "total", currency),
+        amount=figure(attributes, "total", currency),
         occurred_at=instant(attributes.get("created_at"), "created_at"),
         test=_is_test(attributes, context),
-        tax=None if attributes.get("tax") is None else _money(attributes, "tax", currency),
-        reference=_text(context.custom_data, REFERENCE_KEYS, MAX_REFERENCE),
+        tax=None if attributes.get("tax") is None else figure(attributes, "tax", currency),
+        reference=reference(context.custom_data),
         subscription_id=identifier(attributes.get("subscription_id"), "subscription_id") if invoice else None,
         account=identifier(attributes.get("store_id"), "store_id"),
         items=_items(attributes.get("first_order_item")),
@@ -192,7 +157,7 @@ def read_refunds(resource: Resource, context: Context = LISTED, order_id: str | 
     if first and order_id is None:
         raise Malformed("the order of the refunded first invoice is not known")
     payment_id = f"order-{order_id}" if first else _payment_id(resource)
-    is_all = refunded == _money(attributes, "total", currency)
+    is_all = refunded == figure(attributes, "total", currency)
     subscription_id = attributes.get("subscription_id")
     refund = RevenueEvent(
         kind=RevenueKind.REFUND,
@@ -202,7 +167,7 @@ def read_refunds(resource: Resource, context: Context = LISTED, order_id: str | 
         occurred_at=_refunded_at(attributes),
         test=_is_test(attributes, context),
         cumulative=True,
-        tax=_money(attributes, "tax", currency) if is_all and attributes.get("tax") is not None else None,
+        tax=figure(attributes, "tax", currency) if is_all and attributes.get("tax") is not None else None,
         subscription_id=None if subscription_id is None else identifier(subscription_id, "subscription_id"),
         account=identifier(attributes.get("store_id"), "store_id"),
         cause="refund",
@@ -210,49 +175,15 @@ def read_refunds(resource: Resource, context: Context = LISTED, order_id: str | 
     return [refund]
 
 
-def instant(value: object, field: str) -> datetime:
-    """Return the aware UTC time of an ISO 8601 string such as 2023-01-17T12:26:23.000000Z."""
-    if not isinstance(value, str) or not TIME.fullmatch(value):
-        raise Malformed(f"{field} is not an ISO 8601 time with a time zone")
-    try:
-        return datetime.fromisoformat(value.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise Malformed(f"{field} names a time that does not exist") from None
-
-
-def identifier(value: object, field: str) -> str:
-    """Return an id as text: JSON:API has strings, attributes have numbers."""
-    text = str(value) if type(value) is int else value
-    if not isinstance(text, str) or not ID.fullmatch(text):
-        raise Malformed(f"{field} is not an id of Lemon Squeezy")
-    return text
-
-
-def attribution(custom_data: object) -> Attribution:
-    """Return the visitor named in custom data, which anybody's browser may have written: bad values count as absent."""
-    return Attribution(
-        visitor_id=_text(custom_data, VISITOR_KEYS, MAX_ATTRIBUTION),
-        session_id=_text(custom_data, SESSION_KEYS, MAX_ATTRIBUTION),
-        token=_text(custom_data, TOKEN_KEYS, MAX_ATTRIBUTION),
-    )
-
-
 def _resource(webhook: Mapping[str, Any], kind: str) -> Resource:
-    resource = _object(webhook, "data")
+    resource = member(webhook, "data")
     if resource.get("type") != kind:
         raise Malformed(f"data is not of the type {kind}")
     return resource
 
 
 def _attributes(resource: Resource) -> Mapping[str, Any]:
-    return _object(resource, "attributes")
-
-
-def _object(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = parent.get(name)
-    if not isinstance(value, dict):
-        raise Malformed(f"{name} is not an object but {type(value).__name__}")
-    return value
+    return member(resource, "attributes")
 
 
 def _payment_id(resource: Resource) -> str:
@@ -268,24 +199,11 @@ def _is_test(attributes: Mapping[str, Any], context: Context) -> bool:
     return context.test or attributes.get("test_mode") is True
 
 
-def _money(attributes: Mapping[str, Any], name: str, currency: str) -> Money:
-    """
-    Return one figure, an integer of the currency's minor unit.
-
-    The documentation says "in cents" of every currency; the official Laravel package formats the same figures with
-    ISO 4217 exponents (1500 JPY is 1500 yen), and so they are read here.
-    """
-    value = attributes.get(name)
-    if type(value) is not int:
-        raise Malformed(f"{name} is not a whole number of minor units")
-    return Money(value, currency)
-
-
 def _refunded(attributes: Mapping[str, Any], currency: str) -> Money:
-    """Return the running total; payloads of before 2024 have none and know full refunds only."""
+    """Return the running total; older payloads have none and know full refunds only."""
     if attributes.get("refunded_amount") is None and attributes.get("status") == "refunded":
-        return _money(attributes, "total", currency)
-    refunded = _money(attributes, "refunded_amount", currency)
+        return figure(attributes, "total", currency)
+    refunded = figure(attributes, "refunded_amount", currency)
     if refunded.minor < 0:
         raise Malformed("refunded_amount is negative")
     return refunded
@@ -295,15 +213,6 @@ def _refunded_at(attributes: Mapping[str, Any]) -> datetime:
     """`refunded_at` is there once all is refunded; until then the latest change is the refund."""
     name = "updated_at" if attributes.get("refunded_at") is None else "refunded_at"
     return instant(attributes.get(name), name)
-
-
-def _text(custom_data: object, keys: Sequence[str], limit: int) -> str | None:
-    """Return the first printable string of at most `limit` characters; whatever else stands there counts as absent."""
-    for key in keys:
-        value = custom_data.get(key) if isinstance(custom_data, dict) else None
-        if isinstance(value, str) and value.strip() and len(value) <= limit and value.isprintable():
-            return value
-    return None
 
 
 def _items(item: object) -> Sequence[str]:

@@ -21,8 +21,9 @@ from aiohttp import ClientSession
 
 from gateway.sdk import Ignored, Malformed, Page, Rejected, RevenueEvent, Unavailable
 from providers.lemonsqueezy.api import Account, call, content, server_time
-from providers.lemonsqueezy.events import has_refunds, instant, order_wanted, read_refunds, read_sale
+from providers.lemonsqueezy.events import has_refunds, order_wanted, read_refunds, read_sale
 from providers.lemonsqueezy.lookup import order_of
+from providers.lemonsqueezy.values import instant
 
 PER_PAGE = 100
 """The largest page (https://docs.lemonsqueezy.com/api/getting-started/requests#pagination)."""

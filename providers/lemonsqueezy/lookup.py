@@ -8,7 +8,7 @@ from aiohttp import ClientSession
 
 from gateway.sdk import Malformed, Rejected, Unavailable
 from providers.lemonsqueezy.api import Account, call, content
-from providers.lemonsqueezy.events import identifier
+from providers.lemonsqueezy.values import identifier
 
 
 async def order_of(http: ClientSession, account: Account, subscription_id: str) -> str:

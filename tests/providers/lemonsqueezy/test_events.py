@@ -6,17 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sdk import Attribution, Ignored, Malformed, Money, RevenueKind
-from providers.lemonsqueezy.events import (
-    attribution,
-    identifier,
-    instant,
-    order_wanted,
-    parse,
-    read,
-    read_refunds,
-    read_sale,
-    subscription_asked_for,
-)
+from providers.lemonsqueezy.events import order_wanted, read, read_refunds, read_sale, subscription_asked_for
+from providers.lemonsqueezy.values import attribution, identifier, instant, parse
 from tests.providers.lemonsqueezy.conftest import FOLDER, fixture
 
 GONE = object()
@@ -113,6 +104,15 @@ def test_a_refund_of_a_first_invoice_is_one_of_its_order():
 )
 def test_other_webhooks_say_all_themselves(name):
     assert subscription_asked_for(fixture(name)) is None
+
+
+def test_webhooks_of_our_own_simulation_are_no_money():
+    names = ("order_created__simulated", "subscription_payment_refunded__simulated")
+    assert [read(fixture(name)) for name in names] == [Ignored("simulated")] * 2
+
+
+def test_a_payload_without_a_running_total_knows_full_refunds():
+    assert read(fixture("order_refunded__older_payload")) == read(fixture(REFUND))
 
 
 @pytest.mark.parametrize("webhook", [None, [], {}, {"meta": 7}, {"meta": {"event_name": ["x"]}}])

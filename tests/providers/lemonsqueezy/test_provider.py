@@ -17,8 +17,8 @@ from gateway.sdk import (
     Unavailable,
 )
 from providers.lemonsqueezy import plugin
-from tests.providers.lemonsqueezy.conftest import FOLDER, KEY, NOW, SECRET, webhook
 from tests.providers.lemonsqueezy.conftest import API as ADDRESS
+from tests.providers.lemonsqueezy.conftest import FOLDER, KEY, NOW, SECRET, webhook
 
 WHO = Attribution(visitor_id="site_1:visitor_2", session_id="s", token="t")
 
