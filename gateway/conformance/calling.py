@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from gateway.conformance.findings import Evidence, NotApplicable, check, shown
@@ -12,7 +12,7 @@ from gateway.conformance.loopback import FailingApi, Failure, serving
 from gateway.conformance.orders import IDEMPOTENCY_KEY, REFERENCE, VISITOR, order
 from gateway.conformance.outcomes import attempt, events_of
 from gateway.conformance.selling import Sale, sale
-from gateway.conformance.trial import Trial
+from gateway.conformance.trial import DAY, Trial
 from gateway.sdk import (
     Malformed,
     Page,
@@ -137,33 +137,40 @@ async def the_listing_has_the_webhooks_keys(trial: Trial) -> AsyncIterator[Evide
     async with sale(trial, refund=True) as sold:
         if sold.trouble or sold.purchase is None:
             raise NotApplicable("no webhook came: see a_checkout_brings_back_what_it_sent")
-        pages = await _listed(sold)
-        if isinstance(pages, Unsupported):
-            raise NotApplicable(f"the provider lists nothing: {pages}")
-        sent = "a purchase and what followed at the stand-in, then list_revenue from an hour before"
-        if isinstance(pages, Exception):
-            yield Evidence(sent, shown(pages), "the stand-in must serve the list too")
-            return
-        listed = {event.key: event for event in pages}
-        for event in sold.events:
-            twin = listed.get(event.key)
-            if twin is None:
-                yield Evidence(
-                    f"{sent}; the webhook gave {event.key}", f"the list gives {sorted(listed)}", "read both alike"
-                )
-            elif (twin.kind, twin.amount, twin.payment_id) != (event.kind, event.amount, event.payment_id):
-                yield Evidence(
-                    f"{sent}; the webhook gave {_money(event)}", f"the list gives {_money(twin)}", "read both alike"
-                )
+        since = sold.clock.moment - timedelta(hours=1)
+        pages = await _listed(sold, since)
+        if isinstance(pages, list) and not {event.key for event in sold.events} <= {event.key for event in pages}:
+            sold.clock.moment += DAY  # some leave young sales to their webhooks and list them later
+            pages = await _listed(sold, since)
+        for found in _unlike(sold, pages):
+            yield found
 
 
-async def _listed(sold: Sale) -> list[RevenueEvent] | Exception:
+def _unlike(sold: Sale, pages: list[RevenueEvent] | Exception) -> Iterator[Evidence]:
+    if isinstance(pages, Unsupported):
+        raise NotApplicable(f"the provider lists nothing: {pages}")
+    sent = "a purchase and what followed at the stand-in, then list_revenue from an hour before"
+    if isinstance(pages, Exception):
+        yield Evidence(sent, shown(pages), "the stand-in must serve the list too")
+        return
+    listed = {event.key: event for event in pages}
+    for event in sold.events:
+        twin = listed.get(event.key)
+        if twin is None:
+            came_back = f"the list gives {sorted(listed)}, also a day later"
+            yield Evidence(f"{sent}; the webhook gave {event.key}", came_back, "read both with one function")
+        elif (twin.kind, twin.amount, twin.payment_id) != (event.kind, event.amount, event.payment_id):
+            came_back = f"the list gives {_money(twin)}"
+            yield Evidence(f"{sent}; the webhook gave {_money(event)}", came_back, "read both with one function")
+
+
+async def _listed(sold: Sale, since: datetime) -> list[RevenueEvent] | Exception:
     """Return all pages; an error for a cursor that goes round in circles."""
     found: list[RevenueEvent] = []
     cursor: str | None = None
     seen: set[str] = set()
     while True:
-        page = await attempt(partial(sold.provider.list_revenue, sold.began - timedelta(hours=1), cursor))
+        page = await attempt(partial(sold.provider.list_revenue, since, cursor))
         if isinstance(page, Exception):
             return page
         if not isinstance(page, Page):

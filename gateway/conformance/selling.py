@@ -18,7 +18,7 @@ from gateway.conformance.findings import NotApplicable
 from gateway.conformance.loopback import Receiver, serving
 from gateway.conformance.orders import order
 from gateway.conformance.outcomes import attempt, events_of
-from gateway.conformance.trial import Trial, trial
+from gateway.conformance.trial import Clock, Trial, trial
 from gateway.sdk import (
     Checkout,
     Provider,
@@ -41,7 +41,7 @@ class Sale:
 
     provider: Provider
     checkout: Checkout
-    began: datetime
+    clock: Clock
     webhooks: list[WebhookRequest] = field(default_factory=list)
     events: list[RevenueEvent] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)
@@ -81,9 +81,9 @@ async def sale(of: Trial, *, refund: bool = False) -> AsyncIterator[Sale]:
                 raise NotApplicable(f"the provider opens no checkouts: {checkout}")
             if not isinstance(checkout, Checkout):
                 trouble = f"create_checkout at the stand-in gave {checkout!r}"
-                yield Sale(provider, Checkout(url="http://127.0.0.1"), began, trouble=[trouble])
+                yield Sale(provider, Checkout(url="http://127.0.0.1"), inner.clock, trouble=[trouble])
                 return
-            sold = Sale(provider, checkout, began)
+            sold = Sale(provider, checkout, inner.clock)
             await _act(inner, sold, receiver, "pay", lambda event: event.kind not in BACK)
             if refund and not sold.trouble and "refund" not in of.subject.never:
                 await _act(inner, sold, receiver, "refund", lambda event: event.kind in BACK)

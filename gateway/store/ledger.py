@@ -29,6 +29,15 @@ async def lock_site(connection: Connection, site: str, now: datetime) -> None:
     await connection.fetchval("SELECT site FROM sites WHERE site = $1 FOR UPDATE", site)
 
 
+# Whether a refund goes out now or waits depends on its sale's delivery, which may be settling at this moment: the lock
+# makes one of the two wait for the other, so that either the refund sees the result or the settling sees the refund.
+LOCK_SALES = """
+SELECT 1 FROM outbox
+WHERE site = $1 AND destination = $2 AND connection = ANY($3::text[]) AND payment_id = ANY($4::text[]) AND is_sale
+ORDER BY connection, revenue_key
+FOR SHARE
+"""
+
 # One index probe for each way to be near: the movement itself, its payment, and the first booking of its subscription.
 AROUND = """
 WITH near AS (
@@ -58,6 +67,9 @@ async def read_books(connection: Connection, site: str, events: Sequence[tuple[s
     books = Books()
     if not events:
         return books
+    behind = sorted({event.payment_id for _, event in events if event.kind not in SALES})
+    if behind:
+        await connection.execute(LOCK_SALES, site, DESTINATION, sorted({name for name, _ in events}), behind)
     found = await connection.fetch(
         AROUND,
         site,

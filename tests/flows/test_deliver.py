@@ -398,6 +398,24 @@ async def test_news_of_more_work_starts_nothing_while_all_calls_are_under_way(
         assert call.asked == 2
 
 
+async def test_a_stop_claims_nothing_more_and_waits_for_the_calls_under_way(database_url: str, tmp_path: Path) -> None:
+    text = CONFIG.replace("sites:", "worker: {{concurrency_per_site: 1}}\nsites:", 1)
+    async with harness(database_url, tmp_path, text=text, with_worker=False) as gateway:
+        for number in (1, 2):
+            await booked_sale(gateway, f"p{number}")
+        call, stopping = Slow(), asyncio.Event()
+        deliverer = Deliverer(gateway.gateway.context, call)
+        task = asyncio.create_task(deliverer.deliver(lambda: gateway.gateway.live, "acme", stopping))
+        await call.under_way.wait()
+        stopping.set()
+        deliverer.nudge("acme")
+        await asyncio.sleep(0.05)
+        assert not task.done()
+        call.goes_on.set()
+        await task
+        assert sorted(status for status, _ in (await gateway.deliveries()).values()) == ["pending", "recorded"]
+
+
 async def test_one_call_that_goes_wrong_inside_does_not_stop_the_others(database_url: str, tmp_path: Path) -> None:
     async with harness(database_url, tmp_path, with_worker=False) as gateway:
         for number in (1, 2, 3):

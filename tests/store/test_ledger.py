@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from lines import LEASE, MINUTE, book, claim, dispatch, entry, event, rows, sold
+from lines import LEASE, MINUTE, book, claim, dispatch, ended, entry, event, rows, settle, sold
 from rows import NOON, webhook
 
 from gateway.domain.attribution import AttributionSource
 from gateway.domain.booking import Books
 from gateway.domain.delivery import Reason, Status
 from gateway.sdk import Attribution, Money, RevenueEvent, RevenueKind
-from gateway.store import inbox, ledger
+from gateway.store import inbox, ledger, outbox
 from gateway.store.errors import StoreData
 from gateway.store.inbox import Outcome
 from gateway.store.pool import Database, open_database
@@ -242,3 +242,33 @@ async def test_one_transaction_at_a_time_books_for_a_site(database: Database) ->
     await asyncio.gather(first, booking("acme", "second", 0), booking("globex", "other", 0))
     assert order.index("second begins") > order.index("first ends")
     assert order.index("other ends") < order.index("first ends")
+
+
+REFUNDED = event("refund:r1", kind=REFUND, payment_id="p1")
+WAITS = dispatch("refund:r1", payment_id="p1", reason=Reason.WAITING_FOR_SALE)
+
+
+async def test_a_refund_that_is_booked_while_its_sale_settles_sees_the_result(database: Database) -> None:
+    await sold(database, "payment:p1")
+    await claim(database)
+    async with database.transaction() as connection:
+        await outbox.settle(connection, [ended()], NOON)
+        booking = asyncio.create_task(around(database, REFUNDED))
+        await asyncio.sleep(0.1)
+        assert not booking.done()
+    assert (await booking).statuses == {("example", "payment:p1"): Status.RECORDED}
+
+
+async def test_a_sale_that_settles_while_its_refund_is_booked_releases_it(database: Database) -> None:
+    await sold(database, "payment:p1")
+    await claim(database)
+    async with database.transaction() as connection:
+        await ledger.read_books(connection, "acme", [("example", REFUNDED)])
+        settling = asyncio.create_task(settle(database, ended()))
+        await asyncio.sleep(0.1)
+        assert not settling.done()
+        await ledger.insert(connection, "acme", [entry("refund:r1", kind=REFUND, payment_id="p1")], "webhook")
+        await outbox.put(connection, "acme", [WAITS], NOON)
+    assert await settling == [True]
+    delivery = await rows(database, "SELECT status, reason, due_at FROM outbox WHERE revenue_key = 'refund:r1'")
+    assert delivery == [("pending", None, NOON)]
