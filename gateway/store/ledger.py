@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway.domain.attribution import Attribution, AttributionSource
-from gateway.domain.books import Books, Entry, KnownCheckout
+from gateway.domain.books import SALES, Books, Entry, KnownCheckout
 from gateway.domain.delivery import DESTINATION, Status
 from gateway.domain.money import Money
 from gateway.domain.revenue import RevenueEvent, RevenueKind
