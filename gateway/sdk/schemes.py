@@ -2,9 +2,10 @@
 Signature schemes that several providers share, each written once: a provider of such a scheme is a table and a reader.
 
     BodyHmac            one header with the HMAC-SHA256 of the body (Lemon Squeezy, Creem, Razorpay, Shopify, ...)
+    TimestampedHmac     one header with a time and signatures of time and body (Stripe, Paddle, ...)
     StandardWebhooks    `webhook-id`, `webhook-timestamp`, `webhook-signature` (Polar, Dodo, ...)
 
-Both compare in constant time, try every secret, and answer garbage with `Refused` instead of an exception.
+All compare in constant time, try every secret, and answer garbage with `Refused` instead of an exception.
 """
 
 import base64
@@ -16,10 +17,13 @@ from typing import Literal
 
 from gateway.domain.messages import RefusalReason, Refused, WebhookRequest
 from gateway.domain.text import is_storable
-from gateway.sdk.signature import hmac_sha256, matching_secret, refused_by_age, unix_seconds
+from gateway.sdk.signature import MAX_SIGNATURES, hmac_sha256, matching_secret, refused_by_age, unix_seconds
 
 MAX_HEADER = 4096
 """Characters of a signature header that are looked at; 16 signatures of the longest kind take under 2,000."""
+
+MAX_PARTS = 32
+"""Parts of a signature header between separators, known or not."""
 
 ENCODINGS: Mapping[str, Callable[[bytes], bytes]] = {
     "hex": lambda digest: digest.hex().encode(),
@@ -80,6 +84,75 @@ class BodyHmac:
         """Return the header that proves `body`."""
         digest = ENCODINGS[self.encoding](hmac_sha256(secret.encode(), body)).decode()
         return {self.header: self.prefix + digest}
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHeader:
+    """A readable header of `TimestampedHmac`: the time as sent and as a number, and the signatures."""
+
+    time: str
+    signed_at: int
+    signatures: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimestampedHmac:
+    """
+    A header such as `t=1710498758,v1=<hex>,v1=<hex>`: HMAC-SHA256 of the time as sent, `joint` and the raw body.
+
+    The key is the secret's own bytes. While a secret is rotated there are several signatures, and any of them may match
+    any secret. Parts with other names are passed over.
+    """
+
+    header: str
+    time_name: str = "t"
+    signature_name: str = "v1"
+    separator: str = ","
+    joint: str = "."
+    tolerance_seconds: int = 300
+
+    def verify(self, request: WebhookRequest, secrets: Sequence[str]) -> Proven | Refused:
+        """
+        Return which secret signed the body, or why the request is refused. Never raises.
+
+        The signature is looked at before the age, so that a time is only complained about when it is really the
+        sender's.
+        """
+        found = self.parse(request.headers.getall(self.header, []))
+        if isinstance(found, Refused):
+            return found
+        message = (found.time + self.joint).encode() + request.body
+        index = matching_secret([secret.encode() for secret in secrets], message, found.signatures)
+        if index is None:
+            return _mismatch()
+        stale = refused_by_age(found.signed_at, request.received_at, self.tolerance_seconds)
+        return stale or Proven(secret_index=index)
+
+    def parse(self, values: Sequence[str]) -> SignedHeader | Refused:
+        """Return what the header's values say; a header or a time given twice is not readable."""
+        if not values:
+            return _missing(self.header)
+        parts = values[0][: MAX_HEADER + 1].split(self.separator)
+        if len(values) > 1 or len(values[0]) > MAX_HEADER or len(parts) > MAX_PARTS:
+            limits = f"one header of at most {MAX_HEADER} characters and {MAX_PARTS} parts is read"
+            return _malformed(f"{self.header} is not readable: {limits}")
+        named = [(name.strip(), value.strip()) for name, _, value in (part.partition("=") for part in parts)]
+        times = [value for name, value in named if name == self.time_name]
+        signatures = [value for name, value in named if name == self.signature_name and value]
+        signed_at = unix_seconds(times[0]) if len(times) == 1 else None
+        if signed_at is None:
+            return _malformed(f"{self.header} is not readable: there must be one {self.time_name}=, in Unix seconds")
+        if not 1 <= len(signatures) <= MAX_SIGNATURES:
+            what = f"{len(signatures)} {self.signature_name}= signatures; 1 to {MAX_SIGNATURES} are read"
+            return _malformed(f"{self.header} is not readable: {what}")
+        encoded = [signature.encode("utf-8", "surrogatepass") for signature in signatures]
+        return SignedHeader(time=times[0], signed_at=signed_at, signatures=encoded)
+
+    def sign(self, body: bytes, at: datetime, secret: str) -> dict[str, str]:
+        """Return the header that proves `body` as of `at`."""
+        time = str(int(at.timestamp()))
+        digest = hmac_sha256(secret.encode(), (time + self.joint).encode() + body).hex()
+        return {self.header: f"{self.time_name}={time}{self.separator}{self.signature_name}={digest}"}
 
 
 def decoded_secret(secret: str) -> bytes:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
+from gateway.sdk.stand_in import NotPossible
 from providers.lemonsqueezy.stand_in import objects
 from providers.lemonsqueezy.stand_in.deliveries import Deliveries
 from providers.lemonsqueezy.stand_in.objects import Entity
 from providers.lemonsqueezy.stand_in.store import Sold, Store
-
-
-class NotPossible(Exception):
-    """This cannot be done to this sale now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,9 +117,8 @@ def _check_key(request: web.Request) -> None:
 
 
 def _check_planned_failure(request: web.Request) -> None:
-    planned = request.app[STORE].settings.api_failures
-    if planned:
-        status = planned.pop(0)
+    status = request.app[STORE].settings.api_failure()
+    if status is not None:
         raise ApiError(status, "Too Many Requests" if status == 429 else "Error", "Asked to fail.")
 
 

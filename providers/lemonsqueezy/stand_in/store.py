@@ -9,31 +9,24 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from gateway.sdk import Money
+from gateway.sdk import Money, stand_in
 from providers.lemonsqueezy.stand_in import objects
 from providers.lemonsqueezy.stand_in.objects import Entity, timestamp
 from providers.lemonsqueezy.stand_in.samples import DEFAULT_AMOUNT
 
-Failure = Literal["unsent", "unanswered", "lost"]
-
 
 @dataclass(slots=True, kw_only=True)
-class Settings:
+class Settings(stand_in.Settings):
     """
-    How the stand-in behaves. `scale` multiplies every wait; `recurring` makes what is sold a subscription.
+    How the stand-in behaves. `recurring` makes what is sold a subscription.
 
     `first_refund` is what a refund of a subscription's first payment is reported as: the documentation leaves it open.
     """
 
-    scale: float = 1.0
-    timeout_seconds: float = 10.0
-    return_to: str | None = None
     amount: int = DEFAULT_AMOUNT.minor
     currency: str = DEFAULT_AMOUNT.currency
     recurring: bool = True
     first_refund: Literal["both", "order", "invoice"] = "both"
-    failures: list[Failure] = field(default_factory=list)
-    api_failures: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)

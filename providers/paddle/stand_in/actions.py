@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
+from gateway.sdk.stand_in import NotPossible
 from providers.paddle.stand_in import people
 from providers.paddle.stand_in.objects import Entity, timestamp
 from providers.paddle.stand_in.stories import Stories
 
 Story = Callable[[Entity], Awaitable[None]]
-
-
-class NotPossible(Exception):
-    """This cannot be done to this sale now."""
 
 
 def sale_of(stories: Stories, transaction_id: object) -> Entity:

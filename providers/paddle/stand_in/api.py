@@ -116,9 +116,8 @@ def _check_key(request: web.Request) -> None:
 
 
 def _check_planned_failure(request: web.Request) -> None:
-    planned = request.app[SELLER].settings.api_failures
-    if planned:
-        status = planned.pop(0)
+    status = request.app[SELLER].settings.api_failure()
+    if status is not None:
         raise ApiError(status, "too_many_requests" if status == 429 else "internal_error", "asked to fail")
 
 

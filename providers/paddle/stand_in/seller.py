@@ -8,28 +8,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from gateway.sdk import stand_in
 from providers.paddle.stand_in.objects import Entity, Item, Price, new_id, timestamp, transaction
 
-Failure = Literal["unsent", "unanswered", "lost"]
 
-
-@dataclass(slots=True)
-class Settings:
+@dataclass(slots=True, kw_only=True)
+class Settings(stand_in.Settings):
     """
-    How the stand-in behaves; `POST /stand-in/settings` changes it while it runs.
+    How the stand-in behaves.
 
-    `scale` multiplies every wait (0.001 makes three days of retries a few minutes). `timeout_seconds` is how long it
-    waits for the webhook's answer; Paddle waits 5. `return_to` is where the buyer's page links back to. Without
-    `default_payment_link` checkouts are refused as Paddle refuses them. `failures` is used up by the next attempts to
-    deliver, `api_failures` (status codes) by the next API calls.
+    Paddle waits 5 seconds for an answer. Without `default_payment_link` checkouts are refused as Paddle refuses them.
     """
 
-    scale: float = 1.0
     timeout_seconds: float = 5.0
-    return_to: str | None = None
     default_payment_link: bool = True
-    failures: list[Failure] = field(default_factory=list)
-    api_failures: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

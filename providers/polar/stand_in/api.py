@@ -102,9 +102,9 @@ def _check_token(request: web.Request) -> None:
 
 
 def _check_planned_failure(request: web.Request) -> None:
-    planned = request.app[SELLER].settings.api_failures
-    if planned:
-        raise ApiError(planned.pop(0), "AskedToFail", "asked to fail")
+    status = request.app[SELLER].settings.api_failure()
+    if status is not None:
+        raise ApiError(status, "AskedToFail", "asked to fail")
 
 
 def _check_metadata(metadata: Any) -> None:

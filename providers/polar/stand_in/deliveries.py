@@ -9,17 +9,15 @@ tried, but for a minute at most. Ten failed events in a row turn the endpoint of
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
 
-from aiohttp import ClientError, ClientSession, ClientTimeout
-
+from gateway.sdk import stand_in
+from gateway.sdk.stand_in import Manner, Webhook
 from providers.polar.api import VERSION
 from providers.polar.stand_in.seller import Settings
-from providers.polar.stand_in.wire import timestamp
+from providers.polar.stand_in.wire import Entity, new_id, wire
 
 ATTEMPTS = 10
 """`WEBHOOK_MAX_RETRIES`: all attempts, the first included."""
@@ -35,168 +33,74 @@ SHORTEST_PATIENCE = 0.5
 
 FAILED_IN_A_ROW = 10
 
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One try. `status_code` is None where no answer came, and `problem` says why."""
-
-    at: datetime
-    status_code: int | None = None
-    problem: str | None = None
-    milliseconds: int = 0
+MANNER = Manner(
+    company="Polar",
+    headers={"Content-Type": "application/json", "User-Agent": "polar.sh webhooks", "webhook-api-version": VERSION},
+)
 
 
 @dataclass(slots=True, kw_only=True)
-class Webhook:
-    """One event on its way to the endpoint. `ended` is set when nothing will be tried any more."""
+class Deliveries(stand_in.Deliveries):
+    """The one webhook endpoint. A webhook is pending until it is delivered, failed, lost or skipped."""
 
-    id: str
-    event_type: str
-    body: bytes = field(repr=False)
-    entity_id: str
-    entity_status: str
-    status: Literal["pending", "delivered", "failed", "lost", "skipped"] = "pending"
-    attempts: list[Attempt] = field(default_factory=list)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def end(self, status: Literal["delivered", "failed", "lost", "skipped"]) -> None:
-        """Note how it ended."""
-        self.status = status
-        self.ended.set()
-
-    def shown(self) -> dict[str, Any]:
-        """Return what `/stand-in/deliveries.json` lists."""
-        return {
-            "event_id": self.id,
-            "event_type": self.event_type,
-            "entity_id": self.entity_id,
-            "entity_status": self.entity_status,
-            "status": self.status,
-            "attempts": [
-                {
-                    "at": timestamp(attempt.at),
-                    "status_code": attempt.status_code,
-                    "problem": attempt.problem,
-                    "milliseconds": attempt.milliseconds,
-                }
-                for attempt in self.attempts
-            ],
-        }
-
-
-@dataclass(slots=True, kw_only=True)
-class Deliveries:
-    """The one webhook endpoint, its log and everything that still runs in the background."""
-
-    target: str
-    http: ClientSession
     settings: Settings
-    sign: Callable[[bytes, datetime, str], Mapping[str, str]]
-    now: Callable[[], datetime]
-    webhooks: list[Webhook] = field(default_factory=list)
-    _running: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
+    sign: Callable[[bytes, datetime, str], Mapping[str, str]] = field(repr=False)
+    _queue: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
-    def start(self, story: Coroutine[Any, Any, None]) -> None:
-        """Let a story run in the background until it ends or the application stops."""
-        task = asyncio.create_task(story)
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-
-    async def pause(self, seconds: float) -> None:
-        """Wait as long as Polar would, times the scale."""
-        await asyncio.sleep(seconds * self.settings.scale)
-
-    async def settled(self) -> None:
-        """Return when nothing runs any more: every story told, every retry used."""
-        while self._running:
-            await asyncio.wait(set(self._running))
-
-    async def close(self) -> None:
-        """Stop everything that runs."""
-        for task in set(self._running):
-            task.cancel()
-        await self.settled()
-
-    def send(self, webhook: Webhook) -> None:
+    def send(self, webhook: Entity) -> None:
         """Put a webhook into the queue."""
-        earlier = [each for each in self.webhooks if not each.ended.is_set()]
-        self.webhooks.append(webhook)
+        queued = self._signed(webhook)
+        self.log.append(queued)
         if not self.settings.enabled:
-            webhook.end("skipped")
-        else:
-            self.start(self._deliver(webhook, earlier))
+            queued.status = "skipped"
+            return
+        task = self.start(self._deliver(queued, frozenset(self._queue)))
+        self._queue.add(task)
+        task.add_done_callback(self._queue.discard)
 
     async def again(self, webhook: Webhook) -> None:
         """Send what was sent before, as the dashboard's button does: once, with the same id."""
-        await self._attempt(webhook)
+        await self.attempt(webhook)
 
-    async def _deliver(self, webhook: Webhook, earlier: list[Webhook]) -> None:
-        await self._turn(earlier)
-        if self.settings.failures[:1] == ["lost"]:
-            self.settings.failures.pop(0)
-            webhook.end("lost")
-            return
-        for seconds in (*PAUSES, None):
-            if not self.settings.enabled:
-                webhook.end("skipped")
-                return
-            if await self._attempt(webhook):
-                webhook.end("delivered")
-                return
-            if seconds is not None:
-                await self.pause(seconds)
-        webhook.end("failed")
-        recent = [each.status for each in self.webhooks if each.ended.is_set()][-FAILED_IN_A_ROW:]
+    def gave_up(self, webhook: Webhook) -> None:
+        """Note that every attempt failed, and turn the endpoint off if too many did."""
+        webhook.status = "failed"
+        recent = [each.status for each in self.log if each.status != "pending"][-FAILED_IN_A_ROW:]
         if recent == ["failed"] * FAILED_IN_A_ROW:
             self.settings.enabled = False
 
-    async def _turn(self, earlier: list[Webhook]) -> None:
-        try:
-            async with asyncio.timeout(max(PATIENCE * self.settings.scale, SHORTEST_PATIENCE)):
-                for each in earlier:
-                    await each.ended.wait()
-        except TimeoutError:
+    def notice(self) -> str | None:
+        """Return what the page of deliveries has to warn of."""
+        if self.settings.enabled:
+            return None
+        return "The endpoint is disabled after ten failed events in a row; nothing is sent any more."
+
+    async def _deliver(self, webhook: Webhook, earlier: Collection[asyncio.Task[None]]) -> None:
+        if earlier:
+            await asyncio.wait(earlier, timeout=max(PATIENCE * self.settings.scale, SHORTEST_PATIENCE))
+        if self.lost(webhook):
             return
+        for seconds in (*self.retries, None):
+            if not self.settings.enabled:
+                webhook.status = "skipped"
+                return
+            if await self.attempt(webhook):
+                webhook.status = "delivered"
+                return
+            if seconds is not None:
+                await self.pause(seconds)
+        self.gave_up(webhook)
 
-    async def _attempt(self, webhook: Webhook) -> bool:
-        """Send once and say whether it is delivered."""
-        at = self.now()
-        failure = self.settings.failures.pop(0) if self.settings.failures[:1] in (["unsent"], ["unanswered"]) else None
-        if failure == "unsent":
-            attempt = Attempt(at=at, problem="made to fail before it was sent")
-        else:
-            attempt = await self._post(webhook, at)
-        if failure == "unanswered":
-            attempt = Attempt(at=at, problem="sent, but the answer was made to get lost")
-        webhook.attempts.append(attempt)
-        return attempt.status_code is not None and 200 <= attempt.status_code < 300
+    def _signed(self, webhook: Entity) -> Webhook:
+        body, data, name = wire(webhook), webhook["data"], new_id()
 
-    async def _post(self, webhook: Webhook, at: datetime) -> Attempt:
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "polar.sh webhooks",
-            "webhook-api-version": VERSION,
-            **self.sign(webhook.body, at, webhook.id),
+        def headers(at: datetime) -> Mapping[str, str]:
+            return self.sign(body, at, name)
+
+        about = {
+            "event_id": name,
+            "event_type": webhook["type"],
+            "entity_id": data["id"],
+            "entity_status": str(data.get("status", "")),
         }
-        timeout = ClientTimeout(total=self.settings.timeout_seconds)
-        begun = asyncio.get_running_loop().time()
-        status, problem = None, None
-        try:
-            async with self.http.post(
-                self.target, data=webhook.body, headers=headers, timeout=timeout, allow_redirects=False
-            ) as answer:
-                await answer.read()
-                status = answer.status
-        except TimeoutError:
-            problem = f"no answer within {self.settings.timeout_seconds:g} seconds"
-        except (ClientError, OSError) as error:
-            problem = f"no connection: {type(error).__name__}"
-        took = round((asyncio.get_running_loop().time() - begun) * 1000)
-        return Attempt(at=at, status_code=status, problem=problem, milliseconds=took)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a story of the Polar stand-in broke off", exc_info=task.exception())
+        return Webhook(about=about, body=body, headers=headers, status="pending")

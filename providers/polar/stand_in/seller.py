@@ -7,33 +7,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from gateway.sdk import stand_in
+from gateway.sdk.stand_in import NotPossible
 from providers.polar.stand_in.objects import FEE_FIXED, FEE_PERCENT, Product, checkout, refund
 from providers.polar.stand_in.wire import Entity, timestamp
 
-Failure = Literal["unsent", "unanswered", "lost"]
 
+@dataclass(slots=True, kw_only=True)
+class Settings(stand_in.Settings):
+    """How the stand-in behaves. `enabled` is the webhook endpoint's switch, which Polar turns off by itself."""
 
-class NotPossible(Exception):
-    """This cannot be done to this sale now."""
-
-
-@dataclass(slots=True)
-class Settings:
-    """
-    How the stand-in behaves; `POST /stand-in/settings` changes it while it runs.
-
-    `scale` multiplies every wait (0.001 makes an hour of retries a few seconds). `timeout_seconds` is how long it waits
-    for the webhook's answer; Polar waits 10. `return_to` is where the buyer's page links back to. `enabled` is the
-    webhook endpoint's switch, which Polar turns off by itself. `failures` is used up by the next attempts to deliver,
-    `api_failures` (status codes) by the next API calls.
-    """
-
-    scale: float = 1.0
-    timeout_seconds: float = 10.0
-    return_to: str | None = None
     enabled: bool = True
-    failures: list[Failure] = field(default_factory=list)
-    api_failures: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)

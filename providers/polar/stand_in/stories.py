@@ -10,9 +10,10 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from providers.polar.stand_in.deliveries import Deliveries, Webhook
+from gateway.sdk.stand_in import NotPossible
+from providers.polar.stand_in.deliveries import Deliveries
 from providers.polar.stand_in.objects import customer, order, subscription
-from providers.polar.stand_in.seller import NotPossible, Seller
+from providers.polar.stand_in.seller import Seller
 from providers.polar.stand_in.wire import Entity, envelope, new_id, wire
 
 CHARGED_AFTER = 1.5
@@ -31,10 +32,7 @@ class Stories:
 
     def happen(self, event_type: str, entity: Entity) -> None:
         """Queue an event."""
-        body = wire(envelope(event_type, entity, self.seller.now()))
-        status = str(entity.get("status", ""))
-        webhook = Webhook(id=new_id(), event_type=event_type, body=body, entity_id=entity["id"], entity_status=status)
-        self.deliveries.send(webhook)
+        self.deliveries.send(envelope(event_type, entity, self.seller.now()))
 
     def pay(self, checkout: Entity, *, decline: bool = False) -> None:
         """Begin a payment; a second click while one runs, or after it, changes nothing."""

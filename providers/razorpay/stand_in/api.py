@@ -54,9 +54,9 @@ def guarded(handler: Handler) -> Handler:
     async def call(request: web.Request) -> web.Response:
         try:
             _check_key(request)
-            planned = request.app[SELLER].settings.api_failures
-            if planned:
-                raise ApiError(planned.pop(0), "asked to fail", "SERVER_ERROR")  # noqa: TRY301 - one place for errors
+            planned = request.app[SELLER].settings.api_failure()
+            if planned is not None:
+                raise ApiError(planned, "asked to fail", "SERVER_ERROR")  # noqa: TRY301 - one place for errors
             return await handler(request)
         except ApiError as error:
             body = {"error": {"code": error.code, "description": error.description, "source": "business", "step": None}}

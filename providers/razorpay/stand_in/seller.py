@@ -8,37 +8,27 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from gateway.sdk import stand_in
+from gateway.sdk.stand_in import NotPossible
 from providers.razorpay.stand_in.objects import Entity, new_id, seconds, webhook
-
-Failure = Literal["unsent", "unanswered", "lost"]
 
 ACCOUNT = "acc_StandIn0000000"
 
 
-class NotPossible(Exception):
-    """This cannot be done now."""
-
-
-@dataclass(slots=True)
-class Settings:
+@dataclass(slots=True, kw_only=True)
+class Settings(stand_in.Settings):
     """
-    How the stand-in behaves; `POST /stand-in/settings` changes it while it runs.
+    How the stand-in behaves.
 
-    `scale` multiplies every wait. `timeout_seconds` is how long it waits for a webhook's answer. `return_to` is where
-    the buyer's page links back to. `secret` is the place of the webhook secret in the connection's list: changing it is
-    what a rotation in the dashboard does. `copy_notes` False leaves a payment link's notes out of its payment, as
-    Razorpay's samples of 2020 do. `disabled` is what Razorpay does to a webhook after 24 hours of failures. `failures`
-    is used up by the next attempts to deliver, `api_failures` (status codes) by the next API calls.
+    `secret` is the place of the webhook secret in the connection's list: changing it is what a rotation in the
+    dashboard does. `copy_notes` False leaves a payment link's notes out of its payment, as Razorpay's samples of 2020
+    do. `disabled` is what Razorpay does to a webhook after 24 hours of failures.
     """
 
-    scale: float = 1.0
     timeout_seconds: float = 5.0
-    return_to: str | None = None
     secret: int = 0
     copy_notes: bool = True
     disabled: bool = False
-    failures: list[Failure] = field(default_factory=list)
-    api_failures: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gateway.sdk import Money
+from gateway.sdk.stand_in import NotPossible
 from providers.razorpay.stand_in.deliveries import Deliveries
 from providers.razorpay.stand_in.objects import (
     MONTH,
@@ -24,7 +25,7 @@ from providers.razorpay.stand_in.objects import (
     refund,
     subscription,
 )
-from providers.razorpay.stand_in.seller import NotPossible, Seller
+from providers.razorpay.stand_in.seller import Seller
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
+from gateway.sdk.stand_in import NotPossible
 from providers.stripe.stand_in.objects import Entity
 from providers.stripe.stand_in.seller import Payment
 from providers.stripe.stand_in.stories import Stories
-
-
-class NotPossible(Exception):
-    """This cannot be done to this sale now."""
 
 
 def sale_of(stories: Stories, session_id: object) -> Entity:

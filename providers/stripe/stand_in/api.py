@@ -201,9 +201,8 @@ def _check_key(request: web.Request) -> None:
 
 
 def _check_planned_failure(request: web.Request) -> None:
-    planned = request.app[SELLER].settings.api_failures
-    if planned:
-        status = planned.pop(0)
+    status = request.app[SELLER].settings.api_failure()
+    if status is not None:
         raise ApiError(status, "rate_limit" if status == 429 else None, "asked to fail", kind="api_error")
 
 

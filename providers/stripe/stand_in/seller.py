@@ -8,30 +8,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from gateway.sdk import stand_in
 from providers.stripe.stand_in.invoices import Shape
 from providers.stripe.stand_in.objects import Entity, Item, Price, new_id, seconds, session
 
-Failure = Literal["unsent", "unanswered", "lost"]
 
-
-@dataclass(slots=True)
-class Settings:
+@dataclass(slots=True, kw_only=True)
+class Settings(stand_in.Settings):
     """
-    How the stand-in behaves; `POST /stand-in/settings` changes it while it runs.
+    How the stand-in behaves. `return_to` goes before the session's success_url.
 
-    `scale` multiplies every wait (0.001 makes three days of retries a few minutes). `timeout_seconds` is how long it
-    waits for the webhook's answer. `return_to` is where the buyer's page links back to instead of the session's
-    success_url. `version` is the API version that events are written in. `enabled_events` are the types that are sent,
-    all if empty. `failures` is used up by the next attempts to deliver, `api_failures` by the next API calls.
+    `version` is the API version that events are written in. `enabled_events` are the types that are sent, all if empty.
     """
 
-    scale: float = 1.0
-    timeout_seconds: float = 10.0
-    return_to: str | None = None
     version: Shape = "2025-03-31.basil"
     enabled_events: list[str] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    api_failures: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
