@@ -21,7 +21,7 @@ from gateway.domain.messages import (
 from gateway.domain.money import Money, from_major
 from gateway.domain.revenue import RevenueEvent, RevenueKind
 from gateway.domain.text import checked, checked_or_none, is_storable
-from gateway.sdk.calling import Answer, Caller, retry_after, server_time, shown
+from gateway.sdk.calling import Answer, Caller, server_time, shown
 from gateway.sdk.provider import (
     API,
     ENTRY_POINT_GROUP,
@@ -34,15 +34,15 @@ from gateway.sdk.provider import (
 )
 from gateway.sdk.reading import (
     attribution_from,
-    instant,
     json_object,
     metadata_of,
     name_or_none,
     parse_signed,
     reference_from,
     text_from,
+    time_of,
 )
-from gateway.sdk.schemes import BodyHmac, Proven, SignedHeader, StandardWebhooks, TimestampedHmac, decoded_secret
+from gateway.sdk.schemes import BodyHmac, Proven, StandardWebhooks, TimestampedHmac, decoded_secret
 from gateway.sdk.settings import (
     ApiAddress,
     OptionalText,
@@ -92,7 +92,6 @@ __all__ = [
     "RevenueKind",
     "Runtime",
     "SecretText",
-    "SignedHeader",
     "StandardWebhooks",
     "SupportsLookup",
     "SupportsProbe",
@@ -112,7 +111,6 @@ __all__ = [
     "from_major",
     "headers_of",
     "hmac_sha256",
-    "instant",
     "is_plain",
     "is_storable",
     "is_web_address",
@@ -124,11 +122,11 @@ __all__ = [
     "plain_secret",
     "reference_from",
     "refused_by_age",
-    "retry_after",
     "server_time",
     "shown",
     "stripped",
     "text_from",
+    "time_of",
     "unix_seconds",
     "web_address",
     "webhook_secrets_of",

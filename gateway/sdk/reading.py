@@ -61,7 +61,7 @@ def name_or_none(value: object) -> str | None:
     return None
 
 
-def instant(value: object, field: str) -> datetime:
+def time_of(value: object, field: str) -> datetime:
     """Return the aware UTC time of an RFC 3339 string with 0 to 9 fractional digits; digits after the sixth are cut."""
     if not isinstance(value, str) or not TIME.fullmatch(value):
         raise Malformed(f"{field} is not an RFC 3339 time with a time zone")

@@ -37,7 +37,7 @@ def web_address(text: str) -> URL:
     except ValueError:
         usable = None
     if not usable or len(text) > MAX_ADDRESS:
-        raise ValueError("must be a whole address such as https://shop.example.com/pay, without user or password")
+        raise ValueError("must be a whole address such as https://www.example.com/path, without user or password")
     return url
 
 
@@ -55,7 +55,7 @@ def is_plain(text: str) -> bool:
 
 
 def plain_secret(value: SecretStr, where: str) -> str:
-    """Return the text of a key or token; raise `ValueError` if it is empty (`where` says how to get one) or not plain."""
+    """Return the text of a key or token; raise `ValueError` if it is not plain or empty (`where`: how to get one)."""
     text = value.get_secret_value()
     if not text:
         raise ValueError(f"must not be empty: {where}")
@@ -113,7 +113,7 @@ def _api_address(value: str | None) -> str | None:
         return None
     url = web_address(value)
     if url.query_string or url.fragment:
-        raise ValueError("must be an address without ? and #, such as https://proxy.example.com/api")
+        raise ValueError("must be a whole address without ? and #, such as https://proxy.example.com/api")
     if url.scheme != "https" and not _is_loopback(url):
         raise ValueError("must be https (http only on this machine): the API key travels to it")
     return str(url).rstrip("/")

@@ -6,15 +6,27 @@ from typing import Any
 
 import orjson
 from aiohttp import ClientSession
-from yarl import URL
 
-from gateway.sdk import Attribution, Checkout, CheckoutRequest, Malformed, Rejected, Unavailable, Unsupported
-from providers.lemonsqueezy.api import Account, Answer, call, content
+from gateway.sdk import (
+    Answer,
+    Checkout,
+    CheckoutRequest,
+    Malformed,
+    Rejected,
+    Unavailable,
+    Unsupported,
+    is_web_address,
+    metadata_of,
+)
+from providers.lemonsqueezy.api import LEMON_SQUEEZY, Account, call
 
 PATH = "/v1/checkouts"
 
 MAX_ID_DIGITS = 18
 """Digits of a variant's number; the API wants it as a JSON number."""
+
+custom_data = metadata_of
+"""Custom data is in the guide's spelling."""
 
 
 async def create_checkout(http: ClientSession, account: Account, request: CheckoutRequest) -> Checkout:
@@ -54,26 +66,15 @@ def request_body(request: CheckoutRequest, account: Account) -> dict[str, Any]:
     }
 
 
-def custom_data(reference: str, attribution: Attribution) -> dict[str, str]:
-    """Return the custom data, which comes back in every webhook of the order and of its subscription."""
-    known = {
-        "orderId": reference,
-        "faVisitorId": attribution.visitor_id,
-        "faSessionId": attribution.session_id,
-        "faAttributionToken": attribution.token,
-    }
-    return {name: value for name, value in known.items() if value}
-
-
 def checkout_of(answer: Answer, account: Account) -> Checkout:
     """Return the checkout that the answer names; raise `Rejected` or `Unavailable`."""
-    data = content(answer).get("data")
+    data = LEMON_SQUEEZY.content(answer).get("data")
     attributes = data.get("attributes") if isinstance(data, dict) else None
     if not isinstance(data, dict) or not isinstance(attributes, dict):
         raise Unavailable(f"Lemon Squeezy answered {answer.status} without a checkout")
     _check_mode(attributes.get("test_mode"), account)
     url, checkout_id = attributes.get("url"), data.get("id")
-    if not isinstance(url, str) or not _is_web_address(url) or not isinstance(checkout_id, str) or not checkout_id:
+    if not isinstance(url, str) or not is_web_address(url) or not isinstance(checkout_id, str) or not checkout_id:
         raise Unavailable("Lemon Squeezy answered with a checkout that cannot be used")
     try:
         return Checkout(url=url, checkout_id=checkout_id)
@@ -100,10 +101,3 @@ def _item(request: CheckoutRequest) -> tuple[str, int]:
             f"price_id {variant[:40]!r} is not the number of a variant: copy the variant ID under Products"
         )
     return variant, quantity
-
-
-def _is_web_address(url: str) -> bool:
-    try:
-        return URL(url).scheme in ("http", "https") and bool(URL(url).host)
-    except ValueError:
-        return False

@@ -20,9 +20,12 @@ from gateway.sdk import (
     Money,
     RevenueEvent,
     RevenueKind,
+    attribution_from,
     checked,
+    reference_from,
+    time_of,
 )
-from providers.lemonsqueezy.values import attribution, figure, identifier, instant, member, reference
+from providers.lemonsqueezy.values import figure, identifier, member
 
 Resource = Mapping[str, Any]
 
@@ -127,14 +130,14 @@ def read_sale(resource: Resource, context: Context = LISTED) -> Found:
         key=f"payment:{payment_id}",
         payment_id=payment_id,
         amount=figure(attributes, "total", currency),
-        occurred_at=instant(attributes.get("created_at"), "created_at"),
+        occurred_at=time_of(attributes.get("created_at"), "created_at"),
         test=_is_test(attributes, context),
         tax=None if attributes.get("tax") is None else figure(attributes, "tax", currency),
-        reference=reference(context.custom_data),
+        reference=reference_from(context.custom_data),
         subscription_id=identifier(attributes.get("subscription_id"), "subscription_id") if invoice else None,
         account=identifier(attributes.get("store_id"), "store_id"),
         items=_items(attributes.get("first_order_item")),
-        attribution=attribution(context.custom_data),
+        attribution=attribution_from(context.custom_data),
         cause=attributes["billing_reason"] if invoice else None,
     )
     return [sale]
@@ -212,7 +215,7 @@ def _refunded(attributes: Mapping[str, Any], currency: str) -> Money:
 def _refunded_at(attributes: Mapping[str, Any]) -> datetime:
     """`refunded_at` is there once all is refunded; until then the latest change is the refund."""
     name = "updated_at" if attributes.get("refunded_at") is None else "refunded_at"
-    return instant(attributes.get(name), name)
+    return time_of(attributes.get(name), name)
 
 
 def _items(item: object) -> Sequence[str]:

@@ -19,11 +19,10 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from gateway.sdk import Ignored, Malformed, Page, Rejected, RevenueEvent, Unavailable
-from providers.lemonsqueezy.api import Account, call, content, server_time
+from gateway.sdk import Ignored, Malformed, Page, Rejected, RevenueEvent, Unavailable, server_time, time_of
+from providers.lemonsqueezy.api import LEMON_SQUEEZY, Account, call
 from providers.lemonsqueezy.events import has_refunds, order_wanted, read_refunds, read_sale
 from providers.lemonsqueezy.lookup import order_of
-from providers.lemonsqueezy.values import instant
 
 PER_PAGE = 100
 """The largest page (https://docs.lemonsqueezy.com/api/getting-started/requests#pagination)."""
@@ -54,7 +53,7 @@ def sweep(since: datetime, now: datetime, refund_days: int, settling_minutes: in
 async def list_revenue(http: ClientSession, account: Account, wanted: Sweep, cursor: str | None) -> Page:
     """Return the page of movements that `cursor` names."""
     name, number = place_of(cursor)
-    found = content(await call(http, account, "GET", f"/v1/{name}", query=page_query(account, number)))
+    found = LEMON_SQUEEZY.content(await call(http, account, "GET", f"/v1/{name}", query=page_query(account, number)))
     rows = rows_of(found, name)
     events: list[RevenueEvent] = []
     for row in rows:
@@ -67,14 +66,14 @@ async def list_revenue(http: ClientSession, account: Account, wanted: Sweep, cur
 
 async def probe(http: ClientSession, account: Account) -> datetime | None:
     """Return Lemon Squeezy's clock once the key has proven its mode and that it knows the store."""
-    found = content(await call(http, account, "GET", "/v1/users/me"))
+    found = LEMON_SQUEEZY.content(await call(http, account, "GET", "/v1/users/me"))
     meta = found.get("meta")
     test_mode = meta.get("test_mode") if isinstance(meta, dict) else None
     if isinstance(test_mode, bool) and test_mode is not account.sandbox:
         mode, environment = ("test", "live") if test_mode else ("live", "sandbox")
         raise Rejected(f"api_key is of {mode} mode, but environment is {environment}: make a key in that mode")
     answer = await call(http, account, "GET", f"/v1/stores/{account.store_id}")
-    content(answer)
+    LEMON_SQUEEZY.content(answer)
     return server_time(answer)
 
 
@@ -138,7 +137,7 @@ def _last_page(found: Mapping[str, Any]) -> int:
 def _time(row: Mapping[str, Any], name: str) -> datetime:
     attributes = row.get("attributes")
     try:
-        return instant(attributes.get(name) if isinstance(attributes, dict) else None, name)
+        return time_of(attributes.get(name) if isinstance(attributes, dict) else None, name)
     except Malformed as error:
         raise _unreadable(row, error) from error
 

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import ClientSession
 
 from gateway.sdk import Malformed, Rejected, Unavailable
-from providers.lemonsqueezy.api import Account, call, content
+from providers.lemonsqueezy.api import LEMON_SQUEEZY, Account, call
 from providers.lemonsqueezy.values import identifier
 
 
@@ -19,7 +19,7 @@ async def order_of(http: ClientSession, account: Account, subscription_id: str) 
     """
     path = f"/v1/subscriptions/{subscription_id}"
     try:
-        found = content(await call(http, account, "GET", path))
+        found = LEMON_SQUEEZY.content(await call(http, account, "GET", path))
     except Rejected as refusal:
         if refusal.code == "404":
             raise Malformed(f"Lemon Squeezy knows no subscription {subscription_id} in the mode of api_key") from None

@@ -23,8 +23,9 @@ from gateway.sdk import (
     RevenueKind,
     Runtime,
     WebhookRequest,
+    parse_signed,
 )
-from providers.lemonsqueezy import checkout, events, listing, lookup, signature, values
+from providers.lemonsqueezy import checkout, events, listing, lookup, signature
 from providers.lemonsqueezy.api import Account
 from providers.lemonsqueezy.config import LemonSqueezyConfig
 
@@ -66,7 +67,7 @@ class LemonSqueezyProvider:
         """Read the money out of a kept webhook; a refund of a first invoice asks for the order it belongs to."""
         if delivery.proof != "signature":
             raise Malformed("Lemon Squeezy's webhooks are proven by their signature; this one is not")
-        webhook = values.parse(delivery.request.body)
+        webhook = parse_signed(delivery.request.body)
         subscription = events.subscription_asked_for(webhook)
         order = await lookup.order_of(self.runtime.http, self._account, subscription) if subscription else None
         return events.read(webhook, order)

@@ -9,14 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import orjson
-
-from gateway.sdk import Accepted, BodyHmac, Refused, WebhookRequest
+from gateway.sdk import Accepted, BodyHmac, Refused, WebhookRequest, json_object, name_or_none
 
 SCHEME = BodyHmac(header="X-Signature")
-
-MAX_NAME = 255
-"""Characters of an event's name; the longest has 30."""
 
 
 def verify(request: WebhookRequest, secrets: Sequence[str]) -> Accepted | Refused:
@@ -35,11 +30,5 @@ def sign(body: bytes, secret: str) -> Mapping[str, str]:
 
 def event_name(body: bytes) -> str | None:
     """Return the event's name; None where there is none, which `extract` then complains about."""
-    try:
-        webhook = orjson.loads(body)
-    except ValueError:
-        return None
-    meta = webhook.get("meta") if isinstance(webhook, dict) else None
-    name = meta.get("event_name") if isinstance(meta, dict) else None
-    usable = isinstance(name, str) and 0 < len(name) <= MAX_NAME and name.isprintable() and name == name.strip()
-    return name if usable else None
+    meta = json_object(body).get("meta")
+    return name_or_none(meta.get("event_name")) if isinstance(meta, dict) else None

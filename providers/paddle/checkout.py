@@ -6,15 +6,27 @@ from typing import Any
 
 import orjson
 from aiohttp import ClientSession
-from yarl import URL
 
-from gateway.sdk import Attribution, Checkout, CheckoutRequest, Malformed, Rejected, Unavailable, Unsupported
-from providers.paddle.api import ADVICE, Account, Answer, call, content, request_id
+from gateway.sdk import (
+    Answer,
+    Checkout,
+    CheckoutRequest,
+    Malformed,
+    Rejected,
+    Unavailable,
+    Unsupported,
+    is_web_address,
+    metadata_of,
+)
+from providers.paddle.api import ADVICE, PADDLE, Account, call, request_id
 
 PATH = "/transactions"
 
 MAX_ITEMS = 100
 """Items of one transaction, by Paddle's reference."""
+
+custom_data = metadata_of
+"""Custom data is in the guide's spelling."""
 
 
 async def create_checkout(
@@ -47,20 +59,9 @@ def request_body(request: CheckoutRequest, payment_page: str | None) -> dict[str
     return body
 
 
-def custom_data(reference: str, attribution: Attribution) -> dict[str, str]:
-    """Return the custom data in the guide's spelling; what is not known is left out, for it stays on every renewal."""
-    known = {
-        "orderId": reference,
-        "faVisitorId": attribution.visitor_id,
-        "faSessionId": attribution.session_id,
-        "faAttributionToken": attribution.token,
-    }
-    return {name: value for name, value in known.items() if value}
-
-
 def checkout_of(answer: Answer) -> Checkout:
     """Return the checkout that Paddle's answer names; raise `Rejected` or `Unavailable`."""
-    data = content(answer).get("data")
+    data = PADDLE.content(answer).get("data")
     if not isinstance(data, dict):
         raise Unavailable(f"Paddle answered {answer.status} without a transaction")
     checkout = data.get("checkout")
@@ -69,16 +70,9 @@ def checkout_of(answer: Answer) -> Checkout:
         advice = ADVICE["transaction_default_checkout_url_not_set"]
         raise Rejected(f"Paddle made the transaction without a checkout URL: {advice}", request_id=request_id(answer))
     transaction_id = data.get("id")
-    if not _is_web_address(url) or not isinstance(transaction_id, str) or not transaction_id:
+    if not is_web_address(url) or not isinstance(transaction_id, str) or not transaction_id:
         raise Unavailable("Paddle answered with a checkout that cannot be used")
     try:
         return Checkout(url=url, checkout_id=transaction_id)
     except Malformed as error:
         raise Unavailable(f"Paddle answered with a checkout that cannot be used: {error}") from None
-
-
-def _is_web_address(url: object) -> bool:
-    try:
-        return isinstance(url, str) and URL(url).scheme in ("http", "https") and bool(URL(url).host)
-    except ValueError:
-        return False

@@ -8,23 +8,23 @@ never the event. Refunds and chargebacks are adjustments: they have no custom da
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-import orjson
-
 from gateway.sdk import (
-    Attribution,
     Ignored,
     Malformed,
     Money,
     RevenueEvent,
     RevenueKind,
+    attribution_from,
     checked,
     checked_or_none,
+    name_or_none,
+    reference_from,
+    time_of,
 )
 
 TRANSACTION_EVENTS = frozenset(
@@ -56,39 +56,10 @@ once, and its way back is an adjustment of its own. Credits and warnings move no
 (https://developer.paddle.com/webhooks/adjustments/adjustment-updated).
 """
 
-VISITOR_KEYS = ("faVisitorId", "faurya_visitor_id")
-SESSION_KEYS = ("faSessionId", "faurya_session_id")
-TOKEN_KEYS = ("faAttributionToken", "faurya_attribution_token")
-REFERENCE_KEYS = ("orderId", "order_id")
-
 SIMULATED_EVENT = "ntfsimevt_"
 SIMULATED_NOTIFICATION = "ntfsimntf_"
 
-MAX_ATTRIBUTION = 256
-"""Characters, as everywhere in the gateway."""
-
-MAX_REFERENCE = 255
-"""Characters. Our own order ids have at most 40; sites that open Paddle.js themselves bring their own."""
-
 AMOUNT = re.compile(r"-?[0-9]{1,16}", re.ASCII)
-TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-
-
-def parse(body: bytes) -> Any:
-    """
-    Return the JSON of a proven body; raise `Malformed`.
-
-    Custom data comes from browsers and may hold what orjson refuses (lone surrogates, 1e999): a sale is not lost over
-    that, the standard library reads it.
-    """
-    try:
-        return orjson.loads(body)
-    except ValueError:
-        pass
-    try:
-        return json.loads(body, parse_int=lambda digits: int(digits) if len(digits) < 20 else float(digits))
-    except (ValueError, RecursionError):
-        raise Malformed("the body is signed but is not JSON") from None
 
 
 def read(envelope: Any) -> Sequence[RevenueEvent] | Ignored:
@@ -106,13 +77,8 @@ def read(envelope: Any) -> Sequence[RevenueEvent] | Ignored:
 
 
 def instant(value: object) -> datetime:
-    """Return the aware UTC time of an RFC 3339 string with 0 to 9 fractional digits; digits after the sixth are cut."""
-    if not isinstance(value, str) or not TIME.fullmatch(value):
-        raise Malformed("occurred_at is not an RFC 3339 time with a time zone")
-    try:
-        return datetime.fromisoformat(value.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise Malformed("occurred_at names a time that does not exist") from None
+    """Return the aware UTC time of an envelope's `occurred_at`."""
+    return time_of(value, "occurred_at")
 
 
 def money(figures: Mapping[str, Any], name: str, currency: str) -> Money:
@@ -130,15 +96,6 @@ def money(figures: Mapping[str, Any], name: str, currency: str) -> Money:
     raise Malformed(f"totals.{name} is not a whole number of minor units")
 
 
-def attribution(custom_data: object) -> Attribution:
-    """Return the visitor named in custom data, which anybody's browser may have written: bad values count as absent."""
-    return Attribution(
-        visitor_id=_text(custom_data, VISITOR_KEYS, MAX_ATTRIBUTION),
-        session_id=_text(custom_data, SESSION_KEYS, MAX_ATTRIBUTION),
-        token=_text(custom_data, TOKEN_KEYS, MAX_ATTRIBUTION),
-    )
-
-
 def _sale(data: Mapping[str, Any], occurred_at: object) -> Sequence[RevenueEvent] | Ignored:
     if checked(data.get("status"), "data.status") != "completed":
         return Ignored("not_final")
@@ -154,11 +111,11 @@ def _sale(data: Mapping[str, Any], occurred_at: object) -> Sequence[RevenueEvent
         occurred_at=instant(occurred_at),
         tax=_money_or_none(totals, "tax", currency),
         net=_money_or_none(totals, "earnings", currency),
-        reference=_text(custom_data, REFERENCE_KEYS, MAX_REFERENCE),
+        reference=reference_from(custom_data),
         checkout_id=transaction_id,
         subscription_id=checked_or_none(data.get("subscription_id"), "data.subscription_id"),
         items=_items(data.get("items")),
-        attribution=attribution(custom_data),
+        attribution=attribution_from(custom_data),
     )
     return [sale]
 
@@ -210,25 +167,12 @@ def _money_or_none(figures: Mapping[str, Any], name: str, currency: str) -> Mone
     return None if figures.get(name) is None else money(figures, name, currency)
 
 
-def _text(custom_data: object, keys: Sequence[str], limit: int) -> str | None:
-    """Return the first printable string of at most `limit` characters; whatever else stands there counts as absent."""
-    for key in keys:
-        value = custom_data.get(key) if isinstance(custom_data, dict) else None
-        if isinstance(value, str) and value.strip() and len(value) <= limit and value.isprintable():
-            return value
-    return None
-
-
 def _items(items: object) -> Sequence[str]:
     """Return the price and product ids, each once: claims and reports name sales by them."""
     found = (
         (value for item in items if isinstance(item, dict) for value in _ids(item)) if isinstance(items, list) else ()
     )
-    return tuple(dict.fromkeys(value for value in found if isinstance(value, str) and _is_id(value)))
-
-
-def _is_id(value: str) -> bool:
-    return 0 < len(value) <= MAX_REFERENCE and value.isprintable()
+    return tuple(dict.fromkeys(name for value in found if (name := name_or_none(value))))
 
 
 def _ids(item: Mapping[str, Any]) -> Iterator[object]:

@@ -14,8 +14,8 @@ from typing import Any
 from aiohttp import ClientSession
 from yarl import URL
 
-from gateway.sdk import Ignored, Malformed, Page, RevenueEvent, Unavailable
-from providers.paddle.api import Account, Answer, call, content, server_time
+from gateway.sdk import Answer, Ignored, Malformed, Page, RevenueEvent, Unavailable, server_time
+from providers.paddle.api import PADDLE, Account, call
 from providers.paddle.events import ADJUSTMENT_EVENTS, read
 
 PATH = "/events"
@@ -34,9 +34,9 @@ async def list_revenue(http: ClientSession, account: Account, since: datetime, c
 
 async def probe(http: ClientSession, account: Account) -> datetime | None:
     """Return Paddle's clock once the key has proven that it may read transactions and events."""
-    content(await call(http, account, "GET", "/transactions", query={"per_page": "1"}))
+    PADDLE.content(await call(http, account, "GET", "/transactions", query={"per_page": "1"}))
     answer = await call(http, account, "GET", PATH, query={"per_page": "1"})
-    content(answer)
+    PADDLE.content(answer)
     return server_time(answer)
 
 
@@ -53,7 +53,7 @@ def page_query(since: datetime, cursor: str | None) -> Mapping[str, str]:
 
 def page_of(answer: Answer, cursor: str | None) -> Page:
     """Return what one answer holds; raise `Malformed` for an unreadable event: no hidden gaps."""
-    found = content(answer)
+    found = PADDLE.content(answer)
     envelopes = found.get("data")
     if not isinstance(envelopes, list):
         raise Unavailable("Paddle answered without a list of events")

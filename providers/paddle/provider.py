@@ -22,6 +22,7 @@ from gateway.sdk import (
     RevenueKind,
     Runtime,
     WebhookRequest,
+    parse_signed,
 )
 from providers.paddle import checkout, events, listing, signature
 from providers.paddle.api import Account
@@ -57,7 +58,7 @@ class PaddleProvider:
         """Read the money out of a kept webhook; needs no call to Paddle."""
         if delivery.proof != "signature":
             raise Malformed("Paddle's webhooks are proven by their signature; this one is not")
-        return events.read(events.parse(delivery.request.body))
+        return events.read(parse_signed(delivery.request.body))
 
     async def create_checkout(self, request: CheckoutRequest) -> Checkout:
         """Open a transaction at Paddle."""

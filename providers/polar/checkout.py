@@ -8,14 +8,25 @@ from typing import Any, Literal
 import orjson
 from aiohttp import ClientSession
 from pydantic import BaseModel, ConfigDict
-from yarl import URL
 
-from gateway.sdk import Attribution, Checkout, CheckoutRequest, Malformed, Unavailable, Unsupported
-from providers.polar.api import Account, Answer, call, content
+from gateway.sdk import (
+    Answer,
+    Checkout,
+    CheckoutRequest,
+    Malformed,
+    Unavailable,
+    Unsupported,
+    is_web_address,
+    metadata_of,
+)
+from providers.polar.api import POLAR, Account, call
 from providers.polar.events import instant
 
 PATH = "/v1/checkouts/"
 """With the slash at the end: without it Polar answers with a redirect."""
+
+metadata = metadata_of
+"""The metadata is in the guide's spelling."""
 
 
 class PolarOptions(BaseModel):
@@ -68,22 +79,11 @@ def request_body(request: CheckoutRequest) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
-def metadata(reference: str, attribution: Attribution) -> dict[str, str]:
-    """Return the metadata, which Polar copies to the order and the subscription, and from there to every renewal."""
-    known = {
-        "orderId": reference,
-        "faVisitorId": attribution.visitor_id,
-        "faSessionId": attribution.session_id,
-        "faAttributionToken": attribution.token,
-    }
-    return {name: value for name, value in known.items() if value}
-
-
 def checkout_of(answer: Answer) -> Checkout:
     """Return the checkout that Polar's answer names; raise `Rejected` or `Unavailable`."""
-    data = content(answer)
+    data = POLAR.content(answer)
     url, checkout_id = data.get("url"), data.get("id")
-    if not isinstance(url, str) or not _is_web_address(url) or not isinstance(checkout_id, str) or not checkout_id:
+    if not isinstance(url, str) or not is_web_address(url) or not isinstance(checkout_id, str) or not checkout_id:
         raise Unavailable("Polar answered with a checkout that cannot be used")
     try:
         return Checkout(url=url, checkout_id=checkout_id, expires_at=_expiry(data.get("expires_at")))
@@ -105,10 +105,3 @@ def _item(request: CheckoutRequest) -> tuple[str, int]:
 
 def _expiry(value: object) -> datetime | None:
     return None if value is None else instant(value)
-
-
-def _is_web_address(url: str) -> bool:
-    try:
-        return URL(url).scheme in ("http", "https") and bool(URL(url).host)
-    except ValueError:
-        return False

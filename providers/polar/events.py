@@ -9,24 +9,24 @@ shows totals, is not read: the refund events say the same once.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
-import orjson
-
 from gateway.sdk import (
-    Attribution,
     Ignored,
     Malformed,
     Money,
     RevenueEvent,
     RevenueKind,
+    attribution_from,
     checked,
     checked_or_none,
+    name_or_none,
+    reference_from,
+    text_from,
+    time_of,
 )
 from providers.polar.money import currency_of, figure, money, nearest
 
@@ -46,37 +46,7 @@ Billing reasons of a subscription that already runs (https://polar.sh/docs/api-r
 SIMULATED = "00000000-0000-4000-8000-"
 """How the ids of our own samples begin. Polar has no simulator, and chance makes such a UUID once in 2^74."""
 
-VISITOR_KEYS = ("faVisitorId", "faurya_visitor_id")
-SESSION_KEYS = ("faSessionId", "faurya_session_id")
-TOKEN_KEYS = ("faAttributionToken", "faurya_attribution_token")
-REFERENCE_KEYS = ("orderId", "order_id")
-
-MAX_ATTRIBUTION = 256
-"""Characters, as everywhere in the gateway."""
-
-MAX_REFERENCE = 255
-"""Characters. Our own order ids have at most 40; sites that open checkouts themselves bring their own."""
-
-TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-
 Found = Sequence[RevenueEvent] | Ignored
-
-
-def parse(body: bytes) -> Any:
-    """
-    Return the JSON of a proven body; raise `Malformed`.
-
-    Metadata comes from browsers and may hold what orjson refuses (lone surrogates, 1e999): a sale is not lost over
-    that, the standard library reads it.
-    """
-    try:
-        return orjson.loads(body)
-    except ValueError:
-        pass
-    try:
-        return json.loads(body, parse_int=lambda digits: int(digits) if len(digits) < 20 else float(digits))
-    except (ValueError, RecursionError):
-        raise Malformed("the body is signed but is not JSON") from None
 
 
 def read(envelope: Any) -> Found:
@@ -100,7 +70,7 @@ def read_order(data: Any) -> Found:
         return Ignored("not_final")
     currency, paid = currency_of(data), _paid(data)
     tax = _tax(data, paid)
-    metadata, reason = data.get("metadata"), _text(data, ("billing_reason",), MAX_REFERENCE)
+    metadata, reason = data.get("metadata"), text_from(data, ("billing_reason",))
     sale = RevenueEvent(
         kind=RevenueKind.RENEWAL if reason in RENEWAL_REASONS else RevenueKind.PURCHASE,
         key=f"payment:{order_id}",
@@ -109,12 +79,12 @@ def read_order(data: Any) -> Found:
         occurred_at=instant(data.get("created_at")),
         tax=nearest(tax, currency),
         net=_net(data, paid - tax, currency),
-        reference=_text(metadata, REFERENCE_KEYS, MAX_REFERENCE),
+        reference=reference_from(metadata),
         checkout_id=checked_or_none(data.get("checkout_id"), "data.checkout_id"),
         subscription_id=checked_or_none(data.get("subscription_id"), "data.subscription_id"),
         account=next(_ids(_organizations(data)), None),
         items=tuple(dict.fromkeys(_ids(_sold(data)))),
-        attribution=attribution(metadata),
+        attribution=attribution_from(metadata),
         cause=reason,
     )
     return [sale]
@@ -142,28 +112,14 @@ def read_refund(data: Any) -> Found:
         tax=nearest(tax, currency),
         subscription_id=checked_or_none(data.get("subscription_id"), "data.subscription_id"),
         account=next(_ids(iter([data.get("organization_id")])), None),
-        cause=_text(data, ("reason",), MAX_REFERENCE),
+        cause=text_from(data, ("reason",)),
     )
     return [refund]
 
 
 def instant(value: object) -> datetime:
-    """Return the aware UTC time of an RFC 3339 string with 0 to 9 fractional digits; digits after the sixth are cut."""
-    if not isinstance(value, str) or not TIME.fullmatch(value):
-        raise Malformed("created_at is not an RFC 3339 time with a time zone")
-    try:
-        return datetime.fromisoformat(value.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise Malformed("created_at names a time that does not exist") from None
-
-
-def attribution(metadata: object) -> Attribution:
-    """Return the visitor named in metadata, which anybody's browser may have written: bad values count as absent."""
-    return Attribution(
-        visitor_id=_text(metadata, VISITOR_KEYS, MAX_ATTRIBUTION),
-        session_id=_text(metadata, SESSION_KEYS, MAX_ATTRIBUTION),
-        token=_text(metadata, TOKEN_KEYS, MAX_ATTRIBUTION),
-    )
+    """Return the aware UTC time of one of Polar's timestamps."""
+    return time_of(value, "created_at")
 
 
 def _identified(data: Any) -> tuple[str, str]:
@@ -204,19 +160,8 @@ def _net(data: Mapping[str, Any], before_fee: int, currency: str) -> Money | Non
     return nearest(before_fee - fee, currency)
 
 
-def _text(values: object, keys: Sequence[str], limit: int) -> str | None:
-    """Return the first printable string of at most `limit` characters; whatever else stands there counts as absent."""
-    for key in keys:
-        value = values.get(key) if isinstance(values, dict) else None
-        if isinstance(value, str) and value.strip() and len(value) <= limit and value.isprintable():
-            return value
-    return None
-
-
 def _ids(values: Iterator[object]) -> Iterator[str]:
-    return (
-        value for value in values if isinstance(value, str) and 0 < len(value) <= MAX_REFERENCE and value.isprintable()
-    )
+    return (name for value in values if (name := name_or_none(value)))
 
 
 def _sold(data: Mapping[str, Any]) -> Iterator[object]:

@@ -15,8 +15,8 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from gateway.sdk import Ignored, Malformed, Page, RevenueEvent, Unavailable
-from providers.polar.api import Account, Answer, call, content, server_time
+from gateway.sdk import Answer, Ignored, Malformed, Page, RevenueEvent, Unavailable, server_time
+from providers.polar.api import POLAR, Account, call
 from providers.polar.events import Found, instant, read_order, read_refund
 
 PATHS = {"orders": "/v1/orders/", "refunds": "/v1/refunds/"}
@@ -43,9 +43,9 @@ async def list_revenue(http: ClientSession, account: Account, since: datetime, c
 
 async def probe(http: ClientSession, account: Account) -> datetime | None:
     """Return Polar's clock once the token has proven that it may read orders and refunds."""
-    content(await call(http, account, "GET", PATHS["orders"], query={"limit": "1"}))
+    POLAR.content(await call(http, account, "GET", PATHS["orders"], query={"limit": "1"}))
     answer = await call(http, account, "GET", PATHS["refunds"], query={"limit": "1"})
-    content(answer)
+    POLAR.content(answer)
     return server_time(answer)
 
 
@@ -68,7 +68,7 @@ def page_query(kind: str, number: int, since: datetime) -> Mapping[str, str]:
 
 def page_of(answer: Answer, kind: str, number: int, since: datetime) -> Page:
     """Return what one answer holds; raise `Malformed` for an unreadable entry: no hidden gaps."""
-    found = content(answer)
+    found = POLAR.content(answer)
     entries, pagination = found.get("items"), found.get("pagination")
     last = pagination.get("max_page") if isinstance(pagination, dict) else None
     if not isinstance(entries, list) or type(last) is not int:

@@ -22,6 +22,7 @@ from gateway.sdk import (
     RevenueKind,
     Runtime,
     WebhookRequest,
+    parse_signed,
 )
 from providers.polar import checkout, events, listing, signature
 from providers.polar.api import Account
@@ -58,7 +59,7 @@ class PolarProvider:
         """Read the money out of a kept webhook; needs no call to Polar."""
         if delivery.proof != "signature":
             raise Malformed("Polar's webhooks are proven by their signature; this one is not")
-        return events.read(events.parse(delivery.request.body))
+        return events.read(parse_signed(delivery.request.body))
 
     async def create_checkout(self, request: CheckoutRequest) -> Checkout:
         """Open a checkout at Polar."""

@@ -16,17 +16,22 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-import orjson
-
-from gateway.sdk import Accepted, Proven, RefusalReason, Refused, StandardWebhooks, WebhookRequest, decoded_secret
+from gateway.sdk import (
+    Accepted,
+    Proven,
+    RefusalReason,
+    Refused,
+    StandardWebhooks,
+    WebhookRequest,
+    decoded_secret,
+    json_object,
+    name_or_none,
+)
 
 PREFIX = "whsec_"
 
 KEY_BYTES = 32
 """Of a secret that Polar generates for the standard's signature (server/polar/webhook/constants.py)."""
-
-MAX_NAME = 255
-"""Characters of an event type; Polar's have about 20."""
 
 
 def standard_key(secret: str) -> bytes:
@@ -68,20 +73,9 @@ def _accepted(proven: Proven, body: bytes) -> Accepted:
     return Accepted(
         proof="signature",
         event_id=proven.message_id,
-        event_type=_event_type(body),
+        event_type=name_or_none(json_object(body).get("type")),
         secret_index=proven.secret_index,
     )
-
-
-def _event_type(body: bytes) -> str | None:
-    """Return the type that a signed body names; None where there is none, which `extract` then complains about."""
-    try:
-        envelope = orjson.loads(body)
-    except ValueError:
-        return None
-    value = envelope.get("type") if isinstance(envelope, dict) else None
-    usable = isinstance(value, str) and 0 < len(value) <= MAX_NAME and value.isprintable()
-    return value if usable else None
 
 
 def _mismatch(secrets: int) -> Refused:

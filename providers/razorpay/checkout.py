@@ -9,10 +9,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import ClientSession
-from yarl import URL
 
-from gateway.sdk import Attribution, Checkout, CheckoutRequest, Malformed, Money, Rejected, Unavailable, Unsupported
-from providers.razorpay.api import Account, Answer, content, error_of, get, post
+from gateway.sdk import (
+    Answer,
+    Checkout,
+    CheckoutRequest,
+    Malformed,
+    Money,
+    Rejected,
+    Unavailable,
+    Unsupported,
+    is_web_address,
+    metadata_of,
+)
+from providers.razorpay.api import RAZORPAY, Account, error_of, get, post
 from providers.razorpay.config import RazorpayOptions
 from providers.razorpay.fields import LATEST
 
@@ -20,6 +30,9 @@ PATH = "/v1/payment_links"
 
 TAKEN = "reference id already attempted"
 """Of Razorpay's refusal of a second link with one reference, on the page above."""
+
+notes = metadata_of
+"""Notes are in the guide's spelling."""
 
 
 async def create_checkout(http: ClientSession, account: Account, request: CheckoutRequest) -> Checkout:
@@ -32,8 +45,8 @@ async def create_checkout(http: ClientSession, account: Account, request: Checko
     body = request_body(request)
     answer = await post(http, account, PATH, body)
     if not is_taken(answer):
-        return checkout_of(content(answer))
-    found = content(await get(http, account, PATH, {"reference_id": request.reference}))
+        return checkout_of(RAZORPAY.content(answer))
+    found = RAZORPAY.content(await get(http, account, PATH, {"reference_id": request.reference}))
     links = found.get("payment_links")
     for link in links if isinstance(links, list) else []:
         if isinstance(link, dict) and _is_open(link, body):
@@ -63,17 +76,6 @@ def request_body(request: CheckoutRequest) -> dict[str, Any]:
     return body
 
 
-def notes(reference: str, attribution: Attribution) -> dict[str, str]:
-    """Return the notes in the guide's spelling; what is not known is left out."""
-    known = {
-        "orderId": reference,
-        "faVisitorId": attribution.visitor_id,
-        "faSessionId": attribution.session_id,
-        "faAttributionToken": attribution.token,
-    }
-    return {name: value for name, value in known.items() if value}
-
-
 def is_taken(answer: Answer) -> bool:
     """Say whether Razorpay refused a link because its reference is in use."""
     words = error_of(answer).get("description")
@@ -83,7 +85,7 @@ def is_taken(answer: Answer) -> bool:
 def checkout_of(link: dict[str, Any]) -> Checkout:
     """Return the checkout that a payment link is; raise `Unavailable` for one that cannot be used."""
     url, name, expires = link.get("short_url"), link.get("id"), link.get("expire_by")
-    if not _is_web_address(url) or not isinstance(name, str) or not name:
+    if not is_web_address(url) or not isinstance(name, str) or not name:
         raise Unavailable("Razorpay answered with a payment link that cannot be used")
     until = datetime.fromtimestamp(expires, UTC) if isinstance(expires, int) and 0 < expires <= LATEST else None
     try:
@@ -103,10 +105,3 @@ def _is_open(link: dict[str, Any], body: dict[str, Any]) -> bool:
     return link.get("status") == "created" and all(
         link.get(name) == body[name] for name in ("reference_id", "amount", "currency", "notes")
     )
-
-
-def _is_web_address(url: object) -> bool:
-    try:
-        return isinstance(url, str) and URL(url).scheme in ("http", "https") and bool(URL(url).host)
-    except ValueError:
-        return False

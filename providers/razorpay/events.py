@@ -12,17 +12,24 @@ read. So the rules about money need no network.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
-import orjson
-
-from gateway.sdk import Ignored, Malformed, RevenueEvent, RevenueKind, checked, checked_or_none
+from gateway.sdk import (
+    Ignored,
+    Malformed,
+    RevenueEvent,
+    RevenueKind,
+    attribution_from,
+    checked,
+    checked_or_none,
+    json_object,
+    name_or_none,
+    reference_from,
+    text_from,
+)
 from providers.razorpay.fields import (
-    MAX_REFERENCE,
     Entity,
-    attribution,
     instant,
     is_captured,
     left,
@@ -30,9 +37,7 @@ from providers.razorpay.fields import (
     money,
     object_of,
     payment_link_id,
-    reference,
     required,
-    text_of,
 )
 
 Result = Sequence[RevenueEvent] | Ignored
@@ -75,31 +80,9 @@ real account can have such an id; and the account stands in the signed body.
 """
 
 
-def parse(body: bytes) -> Any:
-    """
-    Return the JSON of a proven body; raise `Malformed`.
-
-    Notes come from browsers and may hold what orjson refuses (lone surrogates): a sale is not lost over that, the
-    standard library reads it.
-    """
-    try:
-        return orjson.loads(body)
-    except ValueError:
-        pass
-    try:
-        return json.loads(body, parse_int=lambda digits: int(digits) if len(digits) < 20 else float(digits))
-    except (ValueError, RecursionError):
-        raise Malformed("the body is signed but is not JSON") from None
-
-
 def event_type(body: bytes) -> str | None:
     """Return the type of a signed body; None where there is none, which `extract` then complains about."""
-    try:
-        found = orjson.loads(body)
-    except ValueError:
-        return None
-    name = found.get("event") if isinstance(found, dict) else None
-    return name if isinstance(name, str) and 0 < len(name) <= MAX_REFERENCE and name.isprintable() else None
+    return name_or_none(json_object(body).get("event"))
 
 
 def read(envelope: Any) -> Reading:
@@ -140,7 +123,7 @@ def sale(entities: Entities, account: str | None = None) -> Reading:
     order = {} if invoice else entities.get("order", {})
     known = {**entities, "order": order, "invoice": invoice, "subscription": plan}
     order_id = link(payment, "order_id")
-    if order_id and not (invoice or order or entities.get("payment_link") or reference(_notes(known))):
+    if order_id and not (invoice or order or entities.get("payment_link") or reference_from(*_notes(known))):
         known["order"] = yield f"/v1/orders/{order_id}"
     return [_sale_of(known, account)]
 
@@ -156,12 +139,12 @@ def _sale_of(known: Entities, account: str | None) -> RevenueEvent:
         amount=amount,
         net=left(payment, amount),
         occurred_at=instant(payment, "created_at"),
-        reference=reference(_notes(known)) or _receipt(known),
+        reference=reference_from(*_notes(known)) or _receipt(known),
         checkout_id=link(known.get("payment_link", {}), "id") or named,
         subscription_id=link(plan, "id"),
         account=account,
         items=(plan_id,) if plan_id else (),
-        attribution=attribution(_notes(known)),
+        attribution=attribution_from(*_notes(known)),
     )
 
 
@@ -244,5 +227,5 @@ def _notes(known: Entities) -> Sequence[Entity]:
 def _receipt(known: Entities) -> str | None:
     """Return the order id where the notes have none: the link's reference, which is also its order's receipt."""
     places = (("payment_link", "reference_id"), ("order", "receipt"), ("invoice", "receipt"))
-    found = (text_of(known.get(part, {}), (name,), MAX_REFERENCE) for part, name in places)
+    found = (text_from(known.get(part, {}), (name,)) for part, name in places)
     return next((text for text in found if text), None)

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.sdk import Attribution, Malformed, Money
+from gateway.sdk import Malformed, Money, text_from
 
 Entity = Mapping[str, Any]
-
-VISITOR_KEYS = ("faVisitorId", "faurya_visitor_id")
-SESSION_KEYS = ("faSessionId", "faurya_session_id")
-TOKEN_KEYS = ("faAttributionToken", "faurya_attribution_token")
-REFERENCE_KEYS = ("orderId", "order_id")
-
-MAX_ATTRIBUTION = 256
-"""Characters, as everywhere in the gateway."""
-
-MAX_REFERENCE = 255
-"""Characters. Our own order ids have at most 40; sites that open orders themselves bring their own."""
 
 ID = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 """A prefix, an underscore and 14 letters and digits; ids become parts of keys and of addresses."""
@@ -100,33 +89,5 @@ def left(payment: Entity, amount: Money) -> Money | None:
 
 def payment_link_id(payment: Entity) -> str | None:
     """Return the payment link that the payment's description names."""
-    found = LINK.fullmatch(text_of(payment, ("description",), 64) or "")
+    found = LINK.fullmatch(text_from(payment, ("description",), 64) or "")
     return f"plink_{found[1]}" if found else None
-
-
-def attribution(notes: Sequence[Entity]) -> Attribution:
-    """Return the visitor named in the first notes with a visitor id, else in the first with anything."""
-    found = [
-        Attribution(
-            visitor_id=text_of(one, VISITOR_KEYS, MAX_ATTRIBUTION),
-            session_id=text_of(one, SESSION_KEYS, MAX_ATTRIBUTION),
-            token=text_of(one, TOKEN_KEYS, MAX_ATTRIBUTION),
-        )
-        for one in notes
-    ]
-    known = [one for one in found if one]
-    return next((one for one in known if one.visitor_id), known[0] if known else Attribution())
-
-
-def reference(notes: Iterable[Entity]) -> str | None:
-    """Return the first order id."""
-    return next((found for one in notes if (found := text_of(one, REFERENCE_KEYS, MAX_REFERENCE))), None)
-
-
-def text_of(entity: Entity, keys: Sequence[str], limit: int) -> str | None:
-    """Return the first printable string of at most `limit` characters; whatever else stands there counts as absent."""
-    for key in keys:
-        value = entity.get(key)
-        if isinstance(value, str) and value.strip() and len(value) <= limit and value.isprintable():
-            return value
-    return None

@@ -19,9 +19,9 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from gateway.sdk import Ignored, Malformed, Page, RevenueEvent, Unavailable
+from gateway.sdk import Ignored, Malformed, Page, RevenueEvent, Unavailable, server_time
 from providers.razorpay import events
-from providers.razorpay.api import Account, content, get, server_time
+from providers.razorpay.api import RAZORPAY, Account, get
 from providers.razorpay.fields import EARLIEST, ID
 from providers.razorpay.lookup import answered
 
@@ -88,7 +88,7 @@ async def list_revenue(
 ) -> Page:
     """Return the page of movements at `place`, from `since` on; `names` are the lists to go through."""
     listed = LISTS[place.listed]
-    found = content(await get(http, account, f"/v1/{listed.name}", page_query(listed, since, place)))
+    found = RAZORPAY.content(await get(http, account, f"/v1/{listed.name}", page_query(listed, since, place)))
     rows = found.get("items")
     if not isinstance(rows, list):
         raise Unavailable(f"Razorpay answered without a list of {listed.name}")
@@ -107,7 +107,7 @@ async def list_revenue(
 async def probe(http: ClientSession, account: Account) -> datetime | None:
     """Return Razorpay's clock once the key has proven that it works."""
     answer = await get(http, account, "/v1/payments", {"count": "1"})
-    content(answer)
+    RAZORPAY.content(answer)
     return server_time(answer)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import ClientSession
 
 from gateway.sdk import Rejected, Unavailable
-from providers.razorpay.api import Account, content, get
+from providers.razorpay.api import RAZORPAY, Account, get
 from providers.razorpay.events import Reading, Result
 from providers.razorpay.fields import Entity
 
@@ -27,6 +27,6 @@ async def answered(http: ClientSession, account: Account, reading: Reading) -> R
 
 async def _asked(http: ClientSession, account: Account, path: str) -> Entity:
     try:
-        return content(await get(http, account, path))
+        return RAZORPAY.content(await get(http, account, path))
     except Rejected as error:
         raise Unavailable(f"a webhook lacks what GET {path} would tell: {error}") from error

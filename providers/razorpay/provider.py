@@ -23,6 +23,7 @@ from gateway.sdk import (
     RevenueKind,
     Runtime,
     WebhookRequest,
+    parse_signed,
 )
 from providers.razorpay import checkout, events, listing, lookup
 from providers.razorpay.api import Account
@@ -77,7 +78,7 @@ class RazorpayProvider:
         """Read the money out of a kept webhook; asks Razorpay for the order, invoice or subscription that it lacks."""
         if delivery.proof != "signature":
             raise Malformed("Razorpay's webhooks are proven by their signature; this one is not")
-        reading = events.read(events.parse(delivery.request.body))
+        reading = events.read(parse_signed(delivery.request.body))
         return await lookup.answered(self.runtime.http, self._account, reading)
 
     async def create_checkout(self, request: CheckoutRequest) -> Checkout:

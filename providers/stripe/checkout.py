@@ -7,10 +7,18 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from aiohttp import ClientSession
-from yarl import URL
 
-from gateway.sdk import Attribution, Checkout, CheckoutRequest, Malformed, Unavailable, Unsupported
-from providers.stripe.api import Account, Answer, Pairs, content, get, post
+from gateway.sdk import (
+    Answer,
+    Checkout,
+    CheckoutRequest,
+    Malformed,
+    Unavailable,
+    Unsupported,
+    is_web_address,
+    metadata_of,
+)
+from providers.stripe.api import STRIPE, Account, Pairs, get, post
 from providers.stripe.config import StripeOptions
 from providers.stripe.fields import ID
 from providers.stripe.money import in_stripes_units
@@ -21,6 +29,9 @@ MAX_ITEMS = 100
 """Line items of one session, by Stripe's reference; a subscription takes 20 recurring prices, which Stripe checks."""
 
 Mode = Literal["payment", "subscription"]
+
+metadata = metadata_of
+"""The metadata is in the guide's spelling."""
 
 
 async def create_checkout(http: ClientSession, account: Account, request: CheckoutRequest) -> Checkout:
@@ -62,22 +73,11 @@ def form(request: CheckoutRequest, options: StripeOptions, mode: Mode) -> Pairs:
     return list(_pairs("", content))
 
 
-def metadata(reference: str, attribution: Attribution) -> dict[str, str]:
-    """Return the metadata in the guide's spelling; what is not known is left out, for it stays on every renewal."""
-    known = {
-        "orderId": reference,
-        "faVisitorId": attribution.visitor_id,
-        "faSessionId": attribution.session_id,
-        "faAttributionToken": attribution.token,
-    }
-    return {name: value for name, value in known.items() if value}
-
-
 def checkout_of(answer: Answer) -> Checkout:
     """Return the checkout that Stripe's answer names; raise `Rejected` or `Unavailable`."""
-    session = content(answer)
+    session = STRIPE.content(answer)
     url, session_id, expires_at = session.get("url"), session.get("id"), session.get("expires_at")
-    if not _is_web_address(url) or not isinstance(session_id, str) or not session_id:
+    if not is_web_address(url) or not isinstance(session_id, str) or not session_id:
         raise Unavailable("Stripe answered with a session that cannot be used")
     try:
         expires = datetime.fromtimestamp(expires_at, UTC) if type(expires_at) is int else None
@@ -100,7 +100,7 @@ def _check(request: CheckoutRequest) -> None:
 async def _mode_of(http: ClientSession, account: Account, request: CheckoutRequest) -> Mode:
     """Return `subscription` if a price recurs: Stripe refuses a session whose mode does not fit its prices."""
     for price_id, _ in request.items:
-        price = content(await get(http, account, f"/v1/prices/{price_id}"))
+        price = STRIPE.content(await get(http, account, f"/v1/prices/{price_id}"))
         if price.get("type") == "recurring":
             return "subscription"
     return "payment"
@@ -129,10 +129,3 @@ def _pairs(name: str, value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         for number, inner in enumerate(value):
             yield from _pairs(f"{name}[{number}]", inner)
-
-
-def _is_web_address(url: object) -> bool:
-    try:
-        return isinstance(url, str) and URL(url).scheme in ("http", "https") and bool(URL(url).host)
-    except ValueError:
-        return False

@@ -14,12 +14,9 @@ A purchase is reported by a dozen events; one is its source, and the key is the 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
-
-import orjson
 
 from gateway.sdk import Ignored, Malformed, RevenueEvent, RevenueKind, checked
 from providers.stripe.fields import id_of, own_id
@@ -35,23 +32,6 @@ NOT_CAPTURED = "expired_uncaptured_charge"
 
 LAST_SECOND = 253_402_300_799
 """The end of the year 9999 in Unix time."""
-
-
-def parse(body: bytes) -> Any:
-    """
-    Return the JSON of a proven body; raise `Malformed`.
-
-    Metadata may come from browsers and hold what orjson refuses (lone surrogates): a sale is not lost over that, the
-    standard library reads it.
-    """
-    try:
-        return orjson.loads(body)
-    except ValueError:
-        pass
-    try:
-        return json.loads(body, parse_int=lambda digits: int(digits) if len(digits) < 20 else float(digits))
-    except (ValueError, RecursionError):
-        raise Malformed("the body is signed but is not JSON") from None
 
 
 def read(event: Any) -> Reading:

@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gateway.sdk import Attribution, Malformed
+from gateway.sdk import Malformed
 from providers.stripe.questions import Entity
-
-VISITOR_KEYS = ("faVisitorId", "faurya_visitor_id")
-SESSION_KEYS = ("faSessionId", "faurya_session_id")
-TOKEN_KEYS = ("faAttributionToken", "faurya_attribution_token")
-REFERENCE_KEYS = ("orderId", "order_id")
-
-MAX_ATTRIBUTION = 256
-"""Characters, as everywhere in the gateway."""
-
-MAX_REFERENCE = 255
-"""Characters. Our own order ids have at most 40; sites that open sessions themselves bring their own."""
 
 ID = re.compile(r"[A-Za-z0-9_.-]{1,240}", re.ASCII)
 """Ids become parts of keys and of addresses. Stripe promises at most 255 characters (https://docs.stripe.com/upgrades)."""
@@ -64,25 +53,6 @@ def whole(entity: Entity, name: str) -> int:
     return value
 
 
-def attribution(metadata: Sequence[object]) -> Attribution:
-    """Return the visitor named in the first metadata with a visitor id, else in the first with anything."""
-    found = [
-        Attribution(
-            visitor_id=_text(one, VISITOR_KEYS, MAX_ATTRIBUTION),
-            session_id=_text(one, SESSION_KEYS, MAX_ATTRIBUTION),
-            token=_text(one, TOKEN_KEYS, MAX_ATTRIBUTION),
-        )
-        for one in metadata
-    ]
-    known = [one for one in found if one]
-    return next((one for one in known if one.visitor_id), known[0] if known else Attribution())
-
-
-def reference(metadata: Sequence[object]) -> str | None:
-    """Return the first order id. `client_reference_id` is not one: sites put customers and visitors there."""
-    return next((found for one in metadata if (found := _text(one, REFERENCE_KEYS, MAX_REFERENCE))), None)
-
-
 def items(lines: Iterable[Entity]) -> Sequence[str]:
     """Return the price and product ids of line items, each once: claims and reports name sales by them."""
     found = (value for line in lines for value in _priced(line))
@@ -96,12 +66,3 @@ def _priced(line: Entity) -> Iterable[Any]:
         yield price.get("id") if isinstance(price, dict) else price
     for product in (object_of(line, "price").get("product"), details.get("product")):
         yield product.get("id") if isinstance(product, dict) else product
-
-
-def _text(metadata: object, keys: Sequence[str], limit: int) -> str | None:
-    """Return the first printable string of at most `limit` characters; whatever else stands there counts as absent."""
-    for key in keys:
-        value = metadata.get(key) if isinstance(metadata, Mapping) else None
-        if isinstance(value, str) and value.strip() and len(value) <= limit and value.isprintable():
-            return value
-    return None

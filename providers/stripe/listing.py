@@ -14,8 +14,8 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from gateway.sdk import Ignored, Malformed, Page, RevenueEvent, Unavailable
-from providers.stripe.api import Account, Pairs, content, get, server_time
+from gateway.sdk import Ignored, Malformed, Page, RevenueEvent, Unavailable, server_time
+from providers.stripe.api import STRIPE, Account, Pairs, get
 from providers.stripe.events import READERS, read
 from providers.stripe.lookup import answered
 
@@ -32,7 +32,7 @@ PROBED = ("/v1/checkout/sessions", "/v1/invoice_payments", PATH)
 
 async def list_revenue(http: ClientSession, account: Account, since: datetime, cursor: str | None) -> Page:
     """Return the page of movements after `cursor`, from `since` on."""
-    found = content(await get(http, account, PATH, page_query(since, cursor)))
+    found = STRIPE.content(await get(http, account, PATH, page_query(since, cursor)))
     listed = found.get("data")
     if not isinstance(listed, list) or not isinstance(found.get("has_more"), bool):
         raise Unavailable("Stripe answered without a list of events")
@@ -51,7 +51,7 @@ async def probe(http: ClientSession, account: Account) -> datetime | None:
     """Return Stripe's clock once the key has proven that it may read what is needed."""
     answers = [await get(http, account, path, {"limit": "1"}) for path in PROBED]
     for answer in answers:
-        content(answer)
+        STRIPE.content(answer)
     return server_time(answers[-1])
 
 

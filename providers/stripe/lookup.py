@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import ClientSession
 
 from gateway.sdk import Rejected, Unavailable
-from providers.stripe.api import Account, content, get
+from providers.stripe.api import STRIPE, Account, get
 from providers.stripe.questions import Entity, Question, Reading, Result
 
 
@@ -26,6 +26,6 @@ async def answered(http: ClientSession, account: Account, reading: Reading) -> R
 
 async def _asked(http: ClientSession, account: Account, question: Question) -> Entity:
     try:
-        return content(await get(http, account, question.path, question.query, question.account))
+        return STRIPE.content(await get(http, account, question.path, question.query, question.account))
     except Rejected as error:
         raise Unavailable(f"an event lacks what GET {question.path} would tell: {error}") from error

@@ -22,6 +22,7 @@ from gateway.sdk import (
     RevenueKind,
     Runtime,
     WebhookRequest,
+    parse_signed,
 )
 from providers.stripe import checkout, events, listing, lookup, signature
 from providers.stripe.api import Account
@@ -57,7 +58,7 @@ class StripeProvider:
         """Read the money out of a kept webhook; asks Stripe for links and items that the webhook lacks."""
         if delivery.proof != "signature":
             raise Malformed("Stripe's webhooks are proven by their signature; this one is not")
-        reading = events.read(events.parse(delivery.request.body))
+        reading = events.read(parse_signed(delivery.request.body))
         return await lookup.answered(self.runtime.http, self._account, reading)
 
     async def create_checkout(self, request: CheckoutRequest) -> Checkout:

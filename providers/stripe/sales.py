@@ -11,7 +11,16 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-from gateway.sdk import Ignored, RevenueEvent, RevenueKind, Unavailable, checked, checked_or_none
+from gateway.sdk import (
+    Ignored,
+    RevenueEvent,
+    RevenueKind,
+    Unavailable,
+    attribution_from,
+    checked,
+    checked_or_none,
+    reference_from,
+)
 from providers.stripe import fields
 from providers.stripe.fields import id_of, object_of, own_id, rows_of, whole
 from providers.stripe.money import money, share
@@ -57,11 +66,11 @@ def session_sale(event: Happening, session: Entity) -> Reading:
         tax=None if tax is None else share(tax, 1, 1, currency),
         occurred_at=event.at,
         test=event.test,
-        reference=fields.reference([session.get("metadata")]),
+        reference=reference_from(session.get("metadata")),
         checkout_id=session_id,
         account=event.account,
         items=fields.items(lines),
-        attribution=fields.attribution([session.get("metadata")]),
+        attribution=attribution_from(session.get("metadata")),
     )
     return [sale]
 
@@ -89,12 +98,12 @@ def _sale(event: Happening, invoice: Entity, session: Entity, part: Part, lines:
         tax=share(_tax(invoice), part.paid, whole(invoice, "total"), currency),
         occurred_at=event.at,
         test=event.test,
-        reference=fields.reference(known),
+        reference=reference_from(*known),
         checkout_id=id_of(session.get("id")),
         subscription_id=_subscription(invoice),
         account=event.account,
         items=fields.items(lines),
-        attribution=fields.attribution(known),
+        attribution=attribution_from(*known),
         cause=reason,
     )
 

@@ -36,7 +36,9 @@ async def sold(gateway: Harness) -> dict[str, str]:
     shared = {"subscription_id": "sub_0001"}
     await gateway.happen(PURCHASE, event_id="evt_sale", payment_id="pay_0001", checkout_id=checkout, reference=order,
                          amount=Money(6500, "USD"), **shared)  # fmt: skip
+    gateway.clock.forward(timedelta(seconds=1))
     await gateway.happen(RENEWAL, event_id="evt_renewal", payment_id="pay_0002", amount=Money(6500, "USD"), **shared)
+    gateway.clock.forward(timedelta(seconds=1))
     await gateway.happen(REFUND, event_id="evt_refund", payment_id="pay_0001", refund_id="ref_0001",
                          amount=Money(100, "USD"))  # fmt: skip
     return created

@@ -83,7 +83,22 @@ VALUES = {
         "tolerance_seconds": 300,
         "headers": ("webhook-id", "webhook-timestamp", "webhook-signature"),
     },
+    "TimestampedHmac": {
+        "header": NEEDED,
+        "time_name": "t",
+        "signature_name": "v1",
+        "separator": ",",
+        "joint": ".",
+        "tolerance_seconds": 300,
+    },
     "Proven": {"secret_index": NEEDED, "message_id": None},
+    "Answer": {"status": NEEDED, "headers": sdk.headers_of(), "body": b""},
+    "Caller": {
+        "title": NEEDED,
+        "rejected": NEEDED,
+        "max_answer": 16 * 1024 * 1024,
+        "passing": frozenset({408, 425, 429}),
+    },
 }
 ENUMS = {
     "RevenueKind": {"PURCHASE", "RENEWAL", "REFUND", "REFUND_REVERSAL"},
@@ -98,18 +113,37 @@ ENUMS = {
 }
 ERRORS = {"ProviderError", "Unavailable", "Malformed", "Rejected", "Unsupported"}
 FUNCTIONS = {
+    "attribution_from": ["places"],
+    "check_address_environment": ["address", "environment", "addresses"],
+    "check_key_environment": ["key", "environment", "prefixes"],
     "checked": ["value", "field", "limit"],
     "checked_or_none": ["value", "field", "limit"],
     "decoded_secret": ["secret"],
     "from_major": ["text", "currency"],
     "headers_of": ["pairs"],
     "hmac_sha256": ["secret", "message"],
+    "is_plain": ["text"],
     "is_storable": ["value"],
+    "is_web_address": ["value"],
+    "json_object": ["body"],
     "matching_secret": ["secrets", "message", "given", "encode"],
+    "metadata_of": ["reference", "attribution"],
+    "name_or_none": ["value"],
+    "parse_signed": ["body"],
+    "plain_secret": ["value", "where"],
+    "reference_from": ["places"],
     "refused_by_age": ["signed_at", "received_at", "tolerance_seconds"],
+    "server_time": ["answer"],
+    "shown": ["value", "limit"],
+    "stripped": ["value"],
+    "text_from": ["place", "names", "limit"],
+    "time_of": ["value", "field"],
     "unix_seconds": ["text"],
+    "web_address": ["text"],
+    "webhook_secrets_of": ["values", "where", "typed"],
 }
-OTHERS = {"API", "ENTRY_POINT_GROUP", "Headers"}
+TYPES = {"ApiAddress", "OptionalText", "SecretText", "WebhookSecrets", "WholeNumber"}
+OTHERS = {"API", "ENTRY_POINT_GROUP", "Headers", *TYPES}
 PUBLIC = {*PROTOCOLS, *VALUES, *ENUMS, *ERRORS, *FUNCTIONS, *OTHERS}
 BY_POSITION = {"Ignored", "Money", "Reply", "Answered"}
 

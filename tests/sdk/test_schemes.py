@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sdk import BodyHmac, Proven, RefusalReason, StandardWebhooks, WebhookRequest, decoded_secret, headers_of
+from gateway.sdk import (
+    BodyHmac,
+    Proven,
+    RefusalReason,
+    Refused,
+    StandardWebhooks,
+    TimestampedHmac,
+    WebhookRequest,
+    decoded_secret,
+    headers_of,
+    hmac_sha256,
+)
 
 WHEN = datetime.fromtimestamp(1614265330, UTC)
 BODY = b'{"test": 2432232314}'
@@ -189,3 +200,83 @@ def test_garbage_is_refused_and_never_raises(message_id, timestamp, signature, b
     garbage = request(headers, body)
     assert not isinstance(STANDARD.verify(garbage, [SECRET]), Proven)
     assert not isinstance(HEX.verify(garbage, ["secret"]), Proven)
+
+
+# One header with a time and signatures of time and body.
+
+COMMAS = TimestampedHmac(header="X-Signed")
+SEMICOLONS = TimestampedHmac(header="X-Other", time_name="ts", signature_name="h1", separator=";", joint=":")
+TIMED = [COMMAS, SEMICOLONS]
+
+
+def timed(scheme, value, secrets=("secret",), body=BODY):
+    return scheme.verify(request({scheme.header: value}, body), list(secrets))
+
+
+def test_a_vector_of_a_company_is_accepted():
+    """`S4` of the vectors of Paddle's own SDKs: the second signature matches."""
+    header = "ts=1696195954;h1=dummy;h1=d96299976a6eb066f484d7fde011ac56fc32b38fc9940bc419d6e537fdc6ef02"
+    secret = "pdl_ntf_01hbpjmytsa32fhr36nqgc3kgb_WvRO0eL4Bj9rgYYIBZY6wZhG4EHy9jzh"
+    received = request({"X-Other": header}, b"hello-world", datetime.fromtimestamp(1696195954, UTC))
+    assert SEMICOLONS.verify(received, ["other", secret]) == Proven(secret_index=1)
+
+
+def test_the_header_holds_the_time_and_the_digest_of_time_and_body():
+    digest = hmac_sha256(b"secret", b"1614265330." + BODY).hex()
+    assert COMMAS.sign(BODY, WHEN, "secret") == {"X-Signed": f"t=1614265330,v1={digest}"}
+
+
+@pytest.mark.parametrize("scheme", TIMED)
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_any_secret_may_have_signed_time_and_body(scheme, index):
+    secrets = ["old", "new", "Schlüssel"]
+    assert timed(scheme, scheme.sign(BODY, WHEN, secrets[index])[scheme.header], secrets) == Proven(secret_index=index)
+
+
+def test_spaces_other_parts_and_other_signatures_are_passed_over():
+    value = COMMAS.sign(BODY, WHEN, "secret")["X-Signed"].replace(",", " , v0=ab, flag, v1=dummy, ")
+    assert timed(COMMAS, value) == Proven(secret_index=0)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("", RefusalReason.HEADER_MALFORMED),
+        ("t=1", RefusalReason.HEADER_MALFORMED),
+        ("v1=ab", RefusalReason.HEADER_MALFORMED),
+        ("t=1.5,v1=ab", RefusalReason.HEADER_MALFORMED),
+        ("t=\u0661,v1=ab", RefusalReason.HEADER_MALFORMED),
+        ("t=1,t=1,v1=ab", RefusalReason.HEADER_MALFORMED),
+        ("t=1,v1=", RefusalReason.HEADER_MALFORMED),
+        ("t=1" + ",v1=ab" * 17, RefusalReason.HEADER_MALFORMED),
+        ("t=1,v1=ab" + ",x" * 40, RefusalReason.HEADER_MALFORMED),
+        ("t=1,v1=" + "a" * 5000, RefusalReason.HEADER_MALFORMED),
+        ("T=1,V1=ab", RefusalReason.HEADER_MALFORMED),
+        ("t=1,v1=ab", RefusalReason.SIGNATURE_MISMATCH),
+        ("t=1,v1=\udce4\ud800", RefusalReason.SIGNATURE_MISMATCH),
+    ],
+)
+def test_a_header_that_cannot_be_read_is_refused_with_the_step_that_failed(value, reason):
+    refused = timed(COMMAS, value)
+    assert (refused.reason, refused.reply.status) == (reason, 401)
+
+
+def test_no_header_and_two_headers_are_refused():
+    value = COMMAS.sign(BODY, WHEN, "secret")["X-Signed"]
+    assert COMMAS.verify(request({}), ["secret"]).reason is RefusalReason.HEADER_MISSING
+    assert COMMAS.parse([value, value]).reason is RefusalReason.HEADER_MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("secret", "reason", "off"),
+    [("secret", RefusalReason.TIMESTAMP_TOO_OLD, 301), ("other", RefusalReason.SIGNATURE_MISMATCH, None)],
+)
+def test_the_age_is_told_only_of_what_is_really_signed(secret, reason, off):
+    value = COMMAS.sign(BODY, WHEN - timedelta(seconds=301), "secret")["X-Signed"]
+    refused = timed(COMMAS, value, [secret])
+    assert (refused.reason, refused.seconds_off) == (reason, off)
+
+
+@given(value=st.text(alphabet="tv01=,9 \udcff\u0661"))
+def test_no_timed_header_raises(value):
+    assert isinstance(timed(COMMAS, value), Refused)

@@ -14,6 +14,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gateway.domain.errors import Malformed
 from gateway.sdk.stand_in.pages import web_address
 from gateway.sdk.stand_in.sending import Deliveries
 from gateway.sdk.stand_in.settings import Failure, NotPossible, Settings
@@ -98,7 +99,7 @@ def _pull(model: type[Lever], action: Action) -> Callable[[web.Request], Any]:
         except ValidationError as error:
             problems = [{"field": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
             return web.Response(status=400, body=orjson.dumps({"errors": problems}), content_type="application/json")
-        except NotPossible as error:
+        except (NotPossible, Malformed) as error:
             return web.json_response({"errors": [{"message": str(error)}]}, status=409)
 
     return pull

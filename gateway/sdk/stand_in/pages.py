@@ -28,8 +28,9 @@ Column = tuple[str, str | None, str | None]
 class Pages:
     """The pages of a company's stand-in: the templates in `folder`, and those that all stand-ins share."""
 
-    def __init__(self, company: str, folder: Path) -> None:
-        """`company` is the name as people read it."""
+    def __init__(self, company: str, folder: Path, columns: Sequence[Column]) -> None:
+        """`company` is the name as people read it, `columns` what the page of deliveries shows of a webhook."""
+        self._columns = columns
         self._templates = jinja2.Environment(
             loader=jinja2.FileSystemLoader([folder, Path(__file__).parent / "templates"]),
             autoescape=True,
@@ -48,13 +49,13 @@ class Pages:
         """Answer 404: there is no `noun` called `name`."""
         return self.answer("missing.html", 404, title=f"No such {noun}", noun=noun, name=name)
 
-    def of_deliveries(self, deliveries: Deliveries, address: str, columns: Sequence[Column]) -> Sequence[web.RouteDef]:
+    def of_deliveries(self, deliveries: Deliveries, address: str) -> Sequence[web.RouteDef]:
         """Return the routes of the page that shows the webhooks, newest first."""
 
         async def page(_request: web.Request) -> web.Response:
             rows = [webhook.shown() for webhook in deliveries.log[-SHOWN:]][::-1]
             about = {"target": deliveries.target, "notice": deliveries.notice(), "address": address}
-            return self.answer("deliveries.html", title="Webhooks", rows=rows, columns=columns, **about)
+            return self.answer("deliveries.html", title="Webhooks", rows=rows, columns=self._columns, **about)
 
         return [web.get("/", page), web.get("/stand-in/deliveries", page)]
 

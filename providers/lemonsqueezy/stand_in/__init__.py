@@ -8,16 +8,17 @@ README of the plugin lists all levers.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from aiohttp import ClientSession, web
 
+from gateway.sdk.stand_in import install
 from providers.lemonsqueezy import signature
 from providers.lemonsqueezy.config import LemonSqueezyConfig
 from providers.lemonsqueezy.stand_in import api, control, pages
 from providers.lemonsqueezy.stand_in.actions import Actions
-from providers.lemonsqueezy.stand_in.deliveries import Deliveries
+from providers.lemonsqueezy.stand_in.deliveries import MANNER, RETRIES, Deliveries
 from providers.lemonsqueezy.stand_in.state import ACTIONS, API_KEY, DELIVERIES, STORE
 from providers.lemonsqueezy.stand_in.store import Store
 
@@ -35,17 +36,20 @@ def application(
 
     sandbox = config.environment == "sandbox"
     store = Store(address=address.rstrip("/"), store_id=int(config.store_id), test_mode=sandbox, now=now)
-    deliveries = Deliveries(target=deliver_to, http=http, settings=store.settings, sign=sign, now=now)
+    deliveries = Deliveries(
+        manner=MANNER,
+        target=deliver_to,
+        http=http,
+        settings=store.settings,
+        now=now,
+        retries=RETRIES,
+        sign=sign,
+    )
     app = web.Application()
     app[API_KEY] = config.api_key
     app[STORE] = store
     app[DELIVERIES] = deliveries
     app[ACTIONS] = Actions(store, deliveries)
     app.add_routes([*api.routes(), *control.routes(), *pages.routes()])
-    app.cleanup_ctx.append(_stop_deliveries)
+    install(app, deliveries, levers=control.LEVERS, pages=pages.PAGES, address=store.address)
     return app
-
-
-async def _stop_deliveries(app: web.Application) -> AsyncIterator[None]:
-    yield
-    await app[DELIVERIES].close()

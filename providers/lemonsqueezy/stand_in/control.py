@@ -1,29 +1,16 @@
-"""
-Levers for tests and demonstrations, all JSON: `POST /stand-in/<lever>`, listed in the README of the plugin.
-
-They are no part of Lemon Squeezy's API and need no key: the stand-in serves one machine.
-"""
+"""What the levers of this stand-in take and do; the README of the plugin lists them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import orjson
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from gateway.sdk import Malformed, Money
-from providers.lemonsqueezy.stand_in.actions import NotPossible
-from providers.lemonsqueezy.stand_in.pages import web_address
+from gateway.sdk import Money, stand_in
+from gateway.sdk.stand_in import Lever, NotPossible
 from providers.lemonsqueezy.stand_in.state import ACTIONS, DELIVERIES, STORE
-from providers.lemonsqueezy.stand_in.store import Failure
-
-
-class Lever(BaseModel):
-    """What a lever takes; unknown names are mistakes."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class Pay(Lever):
@@ -46,20 +33,7 @@ class Resend(Lever):
     times: int = Field(default=1, ge=1, le=1000)
 
 
-class Fail(Lever):
-    next: int = Field(default=1, ge=0, le=1000)
-    how: Failure = "unsent"
-
-
-class FailApi(Lever):
-    next: int = Field(default=1, ge=0, le=1000)
-    status: int = Field(default=503, ge=400, le=599)
-
-
-class Change(Lever):
-    scale: float | None = Field(default=None, ge=0, le=100)
-    timeout_seconds: float | None = Field(default=None, gt=0, le=60)
-    return_to: str | None = None
+class Change(stand_in.Change):
     amount: int | None = Field(default=None, ge=0)
     currency: str | None = None
     recurring: bool | None = None
@@ -67,25 +41,8 @@ class Change(Lever):
 
 
 def routes() -> Sequence[web.RouteDef]:
-    """Return the levers and what shows their effect."""
-    posts = [web.post(f"/stand-in/{name}", _lever(model, action)) for name, (model, action) in LEVERS.items()]
-    return [
-        *posts,
-        web.post("/stand-in/settle", settle),
-        web.get("/stand-in/deliveries.json", deliveries),
-        web.get("/stand-in/state.json", state),
-    ]
-
-
-async def settle(request: web.Request) -> web.Response:
-    """Answer when everything begun has ended, retries included."""
-    await request.app[DELIVERIES].settled()
-    return web.json_response({"settled": True})
-
-
-async def deliveries(request: web.Request) -> web.Response:
-    """List every webhook with its attempts, oldest first."""
-    return web.json_response([sent.shown() for sent in request.app[DELIVERIES].log])
+    """Return what shows the effect of the levers."""
+    return [web.get("/stand-in/state.json", state)]
 
 
 async def state(request: web.Request) -> web.Response:
@@ -122,49 +79,16 @@ def _resend(app: web.Application, what: Resend) -> Mapping[str, Any]:
     return {"times": what.times}
 
 
-def _fail(app: web.Application, what: Fail) -> Mapping[str, Any]:
-    app[STORE].settings.failures[:] = [what.how] * what.next
-    return {}
-
-
-def _fail_api(app: web.Application, what: FailApi) -> Mapping[str, Any]:
-    app[STORE].settings.api_failures[:] = [what.status] * what.next
-    return {}
-
-
 def _change(app: web.Application, what: Change) -> Mapping[str, Any]:
-    settings = app[STORE].settings
-    if what.return_to is not None and web_address(what.return_to) is None:
-        raise NotPossible("return_to must be an http or https address")
-    given = what.model_dump(exclude_none=True)
-    try:
-        Money(given.get("amount", settings.amount), given.get("currency", settings.currency))
-    except Malformed as error:
-        raise NotPossible(str(error)) from None
-    for name, value in given.items():
-        setattr(settings, name, value)
-    return given
+    settings, given = app[STORE].settings, what.model_dump(exclude_none=True)
+    Money(given.get("amount", settings.amount), given.get("currency", settings.currency))
+    return stand_in.change(settings, what)
 
 
-LEVERS: Mapping[str, tuple[type[Any], Callable[[web.Application, Any], Mapping[str, Any]]]] = {
+LEVERS: stand_in.Levers = {
     "pay": (Pay, _pay),
     "refund": (Refund, _refund),
     "renew": (Renew, _renew),
     "resend": (Resend, _resend),
-    "fail": (Fail, _fail),
-    "fail-api": (FailApi, _fail_api),
     "settings": (Change, _change),
 }
-
-
-def _lever(model: type[Any], action: Callable[[web.Application, Any], Mapping[str, Any]]) -> Any:
-    async def pull(request: web.Request) -> web.Response:
-        try:
-            return web.json_response({**action(request.app, model.model_validate_json(await request.read() or b"{}"))})
-        except ValidationError as error:
-            problems = [{"field": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
-            return web.Response(status=400, body=orjson.dumps({"errors": problems}), content_type="application/json")
-        except NotPossible as error:
-            return web.json_response({"errors": [{"message": str(error)}]}, status=409)
-
-    return pull

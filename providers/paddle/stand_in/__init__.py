@@ -8,15 +8,16 @@ README of the plugin lists all levers.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from aiohttp import ClientSession, web
 
+from gateway.sdk.stand_in import install
 from providers.paddle import signature
 from providers.paddle.config import PaddleConfig
 from providers.paddle.stand_in import api, control, pages
-from providers.paddle.stand_in.deliveries import Deliveries
+from providers.paddle.stand_in.deliveries import MANNER, RETRIES, Deliveries
 from providers.paddle.stand_in.seller import Seller
 from providers.paddle.stand_in.state import API_KEY, DELIVERIES, SELLER, STORIES
 from providers.paddle.stand_in.stories import Stories
@@ -35,12 +36,13 @@ def application(
 
     seller = Seller(address=address.rstrip("/"), now=now)
     deliveries = Deliveries(
+        manner=MANNER,
         target=deliver_to,
         http=http,
         settings=seller.settings,
-        environment=config.environment,
-        sign=sign,
         now=now,
+        retries=RETRIES[config.environment],
+        sign=sign,
     )
     app = web.Application()
     app[API_KEY] = config.api_key
@@ -48,10 +50,5 @@ def application(
     app[DELIVERIES] = deliveries
     app[STORIES] = Stories(seller, deliveries)
     app.add_routes([*api.routes(), *control.routes(), *pages.routes()])
-    app.cleanup_ctx.append(_stop_deliveries)
+    install(app, deliveries, levers=control.LEVERS, pages=pages.PAGES, address=seller.address)
     return app
-
-
-async def _stop_deliveries(app: web.Application) -> AsyncIterator[None]:
-    yield
-    await app[DELIVERIES].close()

@@ -1,4 +1,4 @@
-"""The buyer's page and the list of deliveries, rendered on the server; they work without JavaScript."""
+"""The buyer's page, rendered on the server; it works without JavaScript."""
 
 from __future__ import annotations
 
@@ -6,27 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from aiohttp import web
 from yarl import URL
 
 from gateway.sdk import Money
+from gateway.sdk.stand_in import NotPossible, Pages, web_address
 from providers.paddle.stand_in import actions
-from providers.paddle.stand_in.actions import NotPossible
 from providers.paddle.stand_in.objects import Entity
-from providers.paddle.stand_in.state import DELIVERIES, SELLER, STORIES
+from providers.paddle.stand_in.state import SELLER, STORIES
 from providers.paddle.stand_in.stories import Stories
 
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
+PAGES = Pages(
+    "Paddle",
+    Path(__file__).parent / "templates",
+    (("event", "event_type", "event_id"), ("entity", "entity_status", "entity_id")),
 )
-
-SHOWN = 200
-"""The latest notifications on the page; `/stand-in/deliveries.json` has all."""
 
 BUTTONS: Mapping[str, Callable[[Stories, Entity], object]] = {
     "pay": actions.pay,
@@ -34,14 +28,10 @@ BUTTONS: Mapping[str, Callable[[Stories, Entity], object]] = {
     "refund": actions.refund,
 }
 
-HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-
 
 def routes() -> Sequence[web.RouteDef]:
     """Return what people look at."""
     return [
-        web.get("/", deliveries_page),
-        web.get("/stand-in/deliveries", deliveries_page),
         web.get("/checkout", checkout_page),
         web.post("/checkout/{id}/{action:pay|decline|refund}", act),
     ]
@@ -52,9 +42,9 @@ async def checkout_page(request: web.Request) -> web.Response:
     name = request.query.get("_ptxn", "")
     sale = request.app[SELLER].transactions.get(name)
     if sale is None:
-        return _page("missing.html", 404, title="No such checkout", transaction_id=name)
+        return PAGES.missing("checkout", name)
     _remember_shop(request, name)
-    return _page("checkout.html", title="Checkout", refresh=_is_moving(request, sale), **_shown(request, sale))
+    return PAGES.answer("checkout.html", title="Checkout", refresh=_is_moving(request, sale), **_shown(request, sale))
 
 
 async def act(request: web.Request) -> web.Response:
@@ -63,30 +53,13 @@ async def act(request: web.Request) -> web.Response:
     try:
         sale = actions.sale_of(stories, request.match_info["id"])
     except NotPossible:
-        return _page("missing.html", 404, title="No such checkout", transaction_id=request.match_info["id"])
+        return PAGES.missing("checkout", request.match_info["id"])
     try:
         BUTTONS[request.match_info["action"]](stories, sale)
     except NotPossible as error:
-        return _page("checkout.html", 409, title="Checkout", refresh=False, **_shown(request, sale, str(error)))
+        return PAGES.answer("checkout.html", 409, title="Checkout", refresh=False, **_shown(request, sale, str(error)))
     back = URL(f"{request.app[SELLER].address}/checkout").with_query({"_ptxn": sale["id"]})
     raise web.HTTPSeeOther(back)
-
-
-async def deliveries_page(request: web.Request) -> web.Response:
-    """Show the webhooks, newest first."""
-    rows = [notification.shown() for notification in request.app[DELIVERIES].notifications[-SHOWN:]]
-    address = request.app[SELLER].address
-    target = request.app[DELIVERIES].target
-    return _page("deliveries.html", title="Deliveries", refresh=False, rows=rows[::-1], address=address, target=target)
-
-
-def web_address(text: str | None) -> str | None:
-    """Return `text` if it is a whole http or https address: only such things become links."""
-    try:
-        usable = text is not None and URL(text).scheme in ("http", "https") and bool(URL(text).host)
-    except ValueError:
-        usable = False
-    return text if usable else None
 
 
 def _remember_shop(request: web.Request, name: str) -> None:
@@ -141,8 +114,3 @@ def _price(unit: Entity, quantity: int) -> str:
 
 def _total(entity: Entity) -> str:
     return str(Money(int(entity["totals"]["total"]), entity["currency_code"]))
-
-
-def _page(template: str, status: int = 200, /, **values: Any) -> web.Response:
-    text = TEMPLATES.get_template(template).render(**{"refresh": False, "address": "", **values})
-    return web.Response(text=text, status=status, content_type="text/html", headers=HEADERS)

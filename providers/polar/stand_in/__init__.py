@@ -8,15 +8,16 @@ the plugin lists all levers.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from aiohttp import ClientSession, web
 
+from gateway.sdk.stand_in import install
 from providers.polar import signature
 from providers.polar.config import PolarConfig
 from providers.polar.stand_in import api, control, pages
-from providers.polar.stand_in.deliveries import Deliveries
+from providers.polar.stand_in.deliveries import MANNER, PAUSES, Deliveries
 from providers.polar.stand_in.seller import Seller
 from providers.polar.stand_in.state import DELIVERIES, SELLER, STORIES, TOKEN
 from providers.polar.stand_in.stories import Stories
@@ -34,17 +35,20 @@ def application(
         return signature.sign(secret, body, at, message_id)
 
     seller = Seller(address=address.rstrip("/"), now=now)
-    deliveries = Deliveries(target=deliver_to, http=http, settings=seller.settings, sign=sign, now=now)
+    deliveries = Deliveries(
+        manner=MANNER,
+        target=deliver_to,
+        http=http,
+        settings=seller.settings,
+        now=now,
+        retries=PAUSES,
+        sign=sign,
+    )
     app = web.Application()
     app[TOKEN] = config.access_token
     app[SELLER] = seller
     app[DELIVERIES] = deliveries
     app[STORIES] = Stories(seller, deliveries)
     app.add_routes([*api.routes(), *control.routes(), *pages.routes()])
-    app.cleanup_ctx.append(_stop_deliveries)
+    install(app, deliveries, levers=control.LEVERS, pages=pages.PAGES, address=seller.address)
     return app
-
-
-async def _stop_deliveries(app: web.Application) -> AsyncIterator[None]:
-    yield
-    await app[DELIVERIES].close()

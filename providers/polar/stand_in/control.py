@@ -1,30 +1,18 @@
-"""
-Levers for tests and demonstrations, all JSON: `POST /stand-in/<lever>`, listed in the README of the plugin.
-
-They are no part of Polar's API and need no token: the stand-in serves one machine.
-"""
+"""What the levers of this stand-in take and do; the README of the plugin lists them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from gateway.sdk import Malformed, Money
+from gateway.sdk import Money, stand_in
+from gateway.sdk.stand_in import Lever, NotPossible
 from providers.polar.money import units
 from providers.polar.stand_in.objects import Product
-from providers.polar.stand_in.pages import web_address
-from providers.polar.stand_in.seller import Failure, NotPossible
 from providers.polar.stand_in.state import DELIVERIES, SELLER, STORIES
-
-
-class Lever(BaseModel):
-    """What a lever takes; unknown names are mistakes."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class Pay(Lever):
@@ -51,16 +39,6 @@ class Redeliver(Lever):
     times: int = Field(default=1, ge=1, le=1000)
 
 
-class Fail(Lever):
-    next: int = Field(default=1, ge=0, le=1000)
-    how: Failure = "unsent"
-
-
-class FailApi(Lever):
-    next: int = Field(default=1, ge=0, le=1000)
-    status: int = Field(default=503, ge=400, le=599)
-
-
 class ProductOf(Lever):
     id: str = Field(min_length=1)
     amount: int = Field(ge=0)
@@ -69,34 +47,14 @@ class ProductOf(Lever):
     recurring: bool = True
 
 
-class Change(Lever):
-    scale: float | None = Field(default=None, ge=0, le=100)
-    timeout_seconds: float | None = Field(default=None, gt=0, le=60)
-    return_to: str | None = None
+class Change(stand_in.Change):
     enabled: bool | None = None
-    products: list[ProductOf] = []
+    products: list[ProductOf] = Field(default_factory=list)
 
 
 def routes() -> Sequence[web.RouteDef]:
-    """Return the levers and what shows their effect."""
-    posts = [web.post(f"/stand-in/{name}", _lever(model, action)) for name, (model, action) in LEVERS.items()]
-    return [
-        *posts,
-        web.post("/stand-in/settle", settle),
-        web.get("/stand-in/deliveries.json", deliveries),
-        web.get("/stand-in/state.json", state),
-    ]
-
-
-async def settle(request: web.Request) -> web.Response:
-    """Answer when everything begun has ended, retries included."""
-    await request.app[DELIVERIES].settled()
-    return web.json_response({"settled": True})
-
-
-async def deliveries(request: web.Request) -> web.Response:
-    """List every webhook with its attempts, oldest first."""
-    return web.json_response([webhook.shown() for webhook in request.app[DELIVERIES].webhooks])
+    """Return what shows the effect of the levers."""
+    return [web.get("/stand-in/state.json", state)]
 
 
 async def state(request: web.Request) -> web.Response:
@@ -130,7 +88,7 @@ def _renew(app: web.Application, what: Renew) -> Mapping[str, Any]:
 
 def _redeliver(app: web.Application, what: Redeliver) -> Mapping[str, Any]:
     queue = app[DELIVERIES]
-    found = next((webhook for webhook in queue.webhooks if webhook.id == what.event_id), None)
+    found = next((webhook for webhook in queue.log if webhook.about["event_id"] == what.event_id), None)
     if found is None:
         raise NotPossible("there is no such event")
     for _ in range(what.times):
@@ -138,28 +96,10 @@ def _redeliver(app: web.Application, what: Redeliver) -> Mapping[str, Any]:
     return {"times": what.times}
 
 
-def _fail(app: web.Application, what: Fail) -> Mapping[str, Any]:
-    app[SELLER].settings.failures[:] = [what.how] * what.next
-    return {}
-
-
-def _fail_api(app: web.Application, what: FailApi) -> Mapping[str, Any]:
-    app[SELLER].settings.api_failures[:] = [what.status] * what.next
-    return {}
-
-
 def _change(app: web.Application, what: Change) -> Mapping[str, Any]:
-    seller = app[SELLER]
-    if what.return_to is not None and web_address(what.return_to) is None:
-        raise NotPossible("return_to must be an http or https address")
-    try:
-        products = [_product(product) for product in what.products]
-    except Malformed as error:
-        raise NotPossible(str(error)) from None
+    seller, products = app[SELLER], [_product(product) for product in what.products]
+    given = stand_in.change(seller.settings, what, apart=["products"])
     seller.products.update({product.id: product for product in products})
-    given = what.model_dump(exclude={"products"}, exclude_none=True)
-    for name, value in given.items():
-        setattr(seller.settings, name, value)
     return given
 
 
@@ -170,25 +110,10 @@ def _product(given: ProductOf) -> Product:
     )
 
 
-LEVERS: Mapping[str, tuple[type[Any], Callable[[web.Application, Any], Mapping[str, Any]]]] = {
+LEVERS: stand_in.Levers = {
     "pay": (Pay, _pay),
     "refund": (Refund, _refund),
     "renew": (Renew, _renew),
     "redeliver": (Redeliver, _redeliver),
-    "fail": (Fail, _fail),
-    "fail-api": (FailApi, _fail_api),
     "settings": (Change, _change),
 }
-
-
-def _lever(model: type[Any], action: Callable[[web.Application, Any], Mapping[str, Any]]) -> Any:
-    async def pull(request: web.Request) -> web.Response:
-        try:
-            return web.json_response({**action(request.app, model.model_validate_json(await request.read() or b"{}"))})
-        except ValidationError as error:
-            problems = [{"field": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
-            return web.Response(status=400, body=orjson.dumps({"errors": problems}), content_type="application/json")
-        except NotPossible as error:
-            return web.json_response({"errors": [{"message": str(error)}]}, status=409)
-
-    return pull

@@ -1,4 +1,4 @@
-"""The buyer's page and the list of deliveries, rendered on the server; they work without JavaScript."""
+"""The buyer's page, rendered on the server; it works without JavaScript."""
 
 from __future__ import annotations
 
@@ -6,33 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from aiohttp import web
 from yarl import URL
 
+from gateway.sdk.stand_in import NotPossible, Pages, web_address
 from providers.polar.money import nearest
-from providers.polar.stand_in.seller import NotPossible
-from providers.polar.stand_in.state import DELIVERIES, SELLER, STORIES
+from providers.polar.stand_in.state import SELLER, STORIES
 from providers.polar.stand_in.wire import Entity
 
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
+PAGES = Pages(
+    "Polar",
+    Path(__file__).parent / "templates",
+    (("event", "event_type", "event_id"), ("object", "entity_status", "entity_id")),
 )
-
-SHOWN = 200
-"""The latest webhooks on the page; `/stand-in/deliveries.json` has all."""
-
-HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
 def routes() -> Sequence[web.RouteDef]:
     """Return what people look at."""
     return [
-        web.get("/", deliveries_page),
         web.get("/checkout/{secret}", checkout_page),
         web.get("/checkout/{secret}/confirmation", checkout_page),
         web.post("/checkout/{secret}/{action:pay|decline|refund}", act),
@@ -44,11 +35,11 @@ async def checkout_page(request: web.Request) -> web.Response:
     try:
         checkout = request.app[SELLER].checkout(request.match_info["secret"])
     except NotPossible:
-        return _missing()
+        return PAGES.missing("checkout")
     back = web_address(request.query.get("return_to"))
     if back:
         request.app[SELLER].return_to[checkout["id"]] = back
-    return _page("checkout.html", title="Checkout", **_shown(request, checkout))
+    return PAGES.answer("checkout.html", title="Checkout", **_shown(request, checkout))
 
 
 async def act(request: web.Request) -> web.Response:
@@ -57,7 +48,7 @@ async def act(request: web.Request) -> web.Response:
     try:
         checkout = seller.checkout(request.match_info["secret"])
     except NotPossible:
-        return _missing()
+        return PAGES.missing("checkout")
     action = request.match_info["action"]
     try:
         if action == "refund":
@@ -65,31 +56,8 @@ async def act(request: web.Request) -> web.Response:
         else:
             stories.pay(checkout, decline=action == "decline")
     except NotPossible as error:
-        return _page("checkout.html", 409, title="Checkout", **_shown(request, checkout, str(error)))
+        return PAGES.answer("checkout.html", 409, title="Checkout", **_shown(request, checkout, str(error)))
     raise web.HTTPSeeOther(URL(checkout["url"]))
-
-
-async def deliveries_page(request: web.Request) -> web.Response:
-    """Show the webhooks, newest first."""
-    rows = [webhook.shown() for webhook in request.app[DELIVERIES].webhooks[-SHOWN:]]
-    enabled = request.app[SELLER].settings.enabled
-    return _page(
-        "deliveries.html",
-        title="Deliveries",
-        rows=rows[::-1],
-        target=request.app[DELIVERIES].target,
-        enabled=enabled,
-        address=request.app[SELLER].address,
-    )
-
-
-def web_address(text: str | None) -> str | None:
-    """Return `text` if it is a whole http or https address: only such things become links."""
-    try:
-        usable = text is not None and URL(text).scheme in ("http", "https") and bool(URL(text).host)
-    except ValueError:
-        usable = False
-    return text if usable else None
 
 
 def _shown(request: web.Request, checkout: Entity, problem: str | None = None) -> dict[str, Any]:
@@ -118,12 +86,3 @@ def _shown(request: web.Request, checkout: Entity, problem: str | None = None) -
         "shop": None if shop and shop.startswith(checkout["url"]) else shop,
         "address": seller.address,
     }
-
-
-def _missing() -> web.Response:
-    return _page("missing.html", 404, title="No such checkout")
-
-
-def _page(template: str, status: int = 200, /, **values: Any) -> web.Response:
-    text = TEMPLATES.get_template(template).render(**{"refresh": False, **values})
-    return web.Response(text=text, status=status, content_type="text/html", headers=HEADERS)

@@ -14,7 +14,7 @@ from gateway.sdk.stand_in import NotPossible
 from providers.polar.stand_in.deliveries import Deliveries
 from providers.polar.stand_in.objects import customer, order, subscription
 from providers.polar.stand_in.seller import Seller
-from providers.polar.stand_in.wire import Entity, envelope, new_id, wire
+from providers.polar.stand_in.wire import Entity, envelope
 
 CHARGED_AFTER = 1.5
 """Seconds from the button to the bank's answer."""

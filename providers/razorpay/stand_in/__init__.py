@@ -8,15 +8,16 @@ plugin lists all levers.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from aiohttp import ClientSession, web
 
 from gateway.sdk import BodyHmac
+from gateway.sdk.stand_in import install
 from providers.razorpay.config import RazorpayConfig
 from providers.razorpay.stand_in import api, control, pages
-from providers.razorpay.stand_in.deliveries import Deliveries
+from providers.razorpay.stand_in.deliveries import MANNER, RETRIES, Deliveries
 from providers.razorpay.stand_in.seller import Seller
 from providers.razorpay.stand_in.state import CONFIG, DELIVERIES, SELLER, STORIES
 from providers.razorpay.stand_in.stories import Stories
@@ -39,17 +40,20 @@ def application(
         return signature.sign(body, secrets[secret % len(secrets)])
 
     seller = Seller(address=address.rstrip("/"), now=now)
-    deliveries = Deliveries(target=deliver_to, http=http, settings=seller.settings, sign=sign, now=now)
+    deliveries = Deliveries(
+        manner=MANNER,
+        target=deliver_to,
+        http=http,
+        settings=seller.settings,
+        now=now,
+        retries=RETRIES,
+        sign=sign,
+    )
     app = web.Application()
     app[CONFIG] = config
     app[SELLER] = seller
     app[DELIVERIES] = deliveries
     app[STORIES] = Stories(seller, deliveries)
-    app.add_routes([*api.routes(), *control.routes(), *pages.routes()])
-    app.cleanup_ctx.append(_stop_deliveries)
+    app.add_routes([*api.routes(), *pages.routes()])
+    install(app, deliveries, levers=control.LEVERS, pages=pages.PAGES, address=seller.address)
     return app
-
-
-async def _stop_deliveries(app: web.Application) -> AsyncIterator[None]:
-    yield
-    await app[DELIVERIES].close()

@@ -1,26 +1,18 @@
-"""Levers for tests, JSON in and out, without a key; the README of the plugin lists them."""
+"""What the levers of this stand-in take and do; the README of the plugin lists them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import orjson
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from gateway.sdk import Malformed, Money
-from providers.razorpay.stand_in.pages import web_address
-from providers.razorpay.stand_in.seller import Failure, NotPossible
+from gateway.sdk import Money, stand_in
+from gateway.sdk.stand_in import Lever
 from providers.razorpay.stand_in.state import DELIVERIES, SELLER, STORIES
 
 Times = Annotated[int, Field(ge=1, le=1000)]
-
-
-class Lever(BaseModel):
-    """What a lever takes; anything else is refused."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class Pay(Lever):
@@ -51,7 +43,7 @@ class Charge(Lever):
     id: str | None = None
     amount: int = 49900
     currency: str = "INR"
-    notes: dict[str, str] = {}
+    notes: dict[str, str] = Field(default_factory=dict)
 
 
 class Redeliver(Lever):
@@ -61,46 +53,12 @@ class Redeliver(Lever):
     times: Times = 1
 
 
-class Fail(Lever):
-    """Let the next attempts to deliver fail."""
-
-    next: Times = 1
-    how: Failure = "unsent"
-
-
-class FailApi(Lever):
-    """Let the next API calls fail."""
-
-    next: Times = 1
-    status: int = Field(default=500, ge=400, le=599)
-
-
-class Change(Lever):
+class Change(stand_in.Change):
     """Change how the stand-in behaves."""
 
-    scale: float | None = Field(default=None, ge=0, le=1000)
-    timeout_seconds: float | None = Field(default=None, gt=0, le=60)
-    return_to: str | None = None
     secret: int | None = Field(default=None, ge=0)
     copy_notes: bool | None = None
     disabled: bool | None = None
-
-
-def routes() -> Sequence[web.RouteDef]:
-    """Return the levers and what shows their effect."""
-    posts = [web.post(f"/stand-in/{name}", _lever(model, action)) for name, (model, action) in LEVERS.items()]
-    return [*posts, web.post("/stand-in/settle", settle), web.get("/stand-in/deliveries.json", deliveries)]
-
-
-async def settle(request: web.Request) -> web.Response:
-    """Answer when everything begun has ended, retries included."""
-    await request.app[DELIVERIES].settled()
-    return web.json_response({"settled": True})
-
-
-async def deliveries(request: web.Request) -> web.Response:
-    """List every webhook with its attempts, oldest first."""
-    return web.json_response([sending.shown() for sending in request.app[DELIVERIES].sendings])
 
 
 def _pay(app: web.Application, what: Pay) -> Mapping[str, Any]:
@@ -118,10 +76,7 @@ def _dispute(app: web.Application, what: Dispute) -> Mapping[str, Any]:
 
 
 def _charge(app: web.Application, what: Charge) -> Mapping[str, Any]:
-    try:
-        worth = Money(what.amount, what.currency)
-    except Malformed as error:
-        raise NotPossible(str(error)) from None
+    worth = Money(what.amount, what.currency)
     return {"id": app[STORIES].charge(what.id, worth, what.notes)["id"]}
 
 
@@ -132,45 +87,15 @@ def _redeliver(app: web.Application, what: Redeliver) -> Mapping[str, Any]:
     return {"times": what.times}
 
 
-def _fail(app: web.Application, what: Fail) -> Mapping[str, Any]:
-    app[SELLER].settings.failures[:] = [what.how] * what.next
-    return {}
-
-
-def _fail_api(app: web.Application, what: FailApi) -> Mapping[str, Any]:
-    app[SELLER].settings.api_failures[:] = [what.status] * what.next
-    return {}
-
-
 def _change(app: web.Application, what: Change) -> Mapping[str, Any]:
-    if what.return_to is not None and web_address(what.return_to) is None:
-        raise NotPossible("return_to must be an http or https address")
-    given = what.model_dump(exclude_none=True)
-    for name, value in given.items():
-        setattr(app[SELLER].settings, name, value)
-    return given
+    return stand_in.change(app[SELLER].settings, what)
 
 
-LEVERS: Mapping[str, tuple[type[Any], Callable[[web.Application, Any], Mapping[str, Any]]]] = {
+LEVERS: stand_in.Levers = {
     "pay": (Pay, _pay),
     "refund": (Refund, _refund),
     "dispute": (Dispute, _dispute),
     "charge": (Charge, _charge),
     "redeliver": (Redeliver, _redeliver),
-    "fail": (Fail, _fail),
-    "fail-api": (FailApi, _fail_api),
     "settings": (Change, _change),
 }
-
-
-def _lever(model: type[Any], action: Callable[[web.Application, Any], Mapping[str, Any]]) -> Any:
-    async def pull(request: web.Request) -> web.Response:
-        try:
-            return web.json_response({**action(request.app, model.model_validate_json(await request.read() or b"{}"))})
-        except ValidationError as error:
-            problems = [{"field": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
-            return web.Response(status=400, body=orjson.dumps({"errors": problems}), content_type="application/json")
-        except NotPossible as error:
-            return web.json_response({"errors": [{"message": str(error)}]}, status=409)
-
-    return pull

@@ -19,9 +19,7 @@ from providers.razorpay.stand_in.seller import Event, Settings
 RETRIES = tuple(60.0 * 2**number for number in range(10))
 """Seconds between attempts: 17 hours of growing waits. Razorpay says 24 hours and "exponential", no figures."""
 
-MANNER = Manner(
-    company="Razorpay", headers={"Content-Type": "application/json", "User-Agent": "Razorpay-Webhook/v1"}
-)
+MANNER = Manner(company="Razorpay", headers={"Content-Type": "application/json", "User-Agent": "Razorpay-Webhook/v1"})
 
 
 @dataclass(slots=True, kw_only=True)

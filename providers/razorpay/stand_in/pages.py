@@ -1,4 +1,4 @@
-"""The buyer's page and the list of webhooks, rendered on the server; they work without JavaScript."""
+"""The buyer's page, rendered on the server; it works without JavaScript."""
 
 from __future__ import annotations
 
@@ -6,26 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from aiohttp import web
 from yarl import URL
 
 from gateway.sdk import Money
+from gateway.sdk.stand_in import NotPossible, Pages, web_address
 from providers.razorpay.stand_in.objects import Entity
-from providers.razorpay.stand_in.seller import NotPossible, Seller
-from providers.razorpay.stand_in.state import DELIVERIES, SELLER, STORIES
+from providers.razorpay.stand_in.seller import Seller
+from providers.razorpay.stand_in.state import SELLER, STORIES
 from providers.razorpay.stand_in.stories import Stories
 
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-
-SHOWN = 200
-"""The latest webhooks on the page; `/stand-in/deliveries.json` has all."""
+PAGES = Pages("Razorpay", Path(__file__).parent / "templates", (("event", "event", "event_id"),))
 
 BUTTONS: Mapping[str, Callable[[Stories, Entity], object]] = {
     "pay": lambda stories, link: stories.pay(link),
@@ -33,14 +24,10 @@ BUTTONS: Mapping[str, Callable[[Stories, Entity], object]] = {
     "refund": lambda stories, link: stories.refund(stories.seller.payment(link["id"])),
 }
 
-HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-
 
 def routes() -> Sequence[web.RouteDef]:
     """Return what people look at."""
     return [
-        web.get("/", deliveries_page),
-        web.get("/stand-in/deliveries", deliveries_page),
         web.get("/pay/{id}", payment_page),
         web.post("/pay/{id}/{action:pay|decline|refund}", act),
     ]
@@ -50,39 +37,25 @@ async def payment_page(request: web.Request) -> web.Response:
     """Show what is to be paid, or how it ended."""
     seller, name = request.app[SELLER], request.match_info["id"]
     if name not in seller.links:
-        return _page("missing.html", 404, title="No such payment link", name=name)
+        return PAGES.missing("payment link", name)
     shop = web_address(request.query.get("return_to")) or seller.settings.return_to
     if shop:
         seller.return_to[name] = shop
-    return _page("checkout.html", title="Payment", **_shown(seller, seller.links[name]), problem=None)
+    return PAGES.answer("checkout.html", title="Payment", **_shown(seller, seller.links[name]), problem=None)
 
 
 async def act(request: web.Request) -> web.Response:
     """Do what the button says and come back to the page."""
     seller, name = request.app[SELLER], request.match_info["id"]
     if name not in seller.links:
-        return _page("missing.html", 404, title="No such payment link", name=name)
+        return PAGES.missing("payment link", name)
     try:
         BUTTONS[request.match_info["action"]](request.app[STORIES], seller.links[name])
     except NotPossible as error:
-        return _page("checkout.html", 409, title="Payment", **_shown(seller, seller.links[name]), problem=str(error))
+        return PAGES.answer(
+            "checkout.html", 409, title="Payment", **_shown(seller, seller.links[name]), problem=str(error)
+        )
     raise web.HTTPSeeOther(f"{seller.address}/pay/{name}")
-
-
-async def deliveries_page(request: web.Request) -> web.Response:
-    """Show the webhooks, newest first."""
-    deliveries = request.app[DELIVERIES]
-    rows = [sending.shown() for sending in deliveries.sendings[-SHOWN:]]
-    return _page("deliveries.html", title="Webhooks", rows=rows[::-1], target=deliveries.target)
-
-
-def web_address(text: str | None) -> str | None:
-    """Return `text` if it is a whole http or https address: only such things become links."""
-    try:
-        is_usable = text is not None and URL(text).scheme in ("http", "https") and bool(URL(text).host)
-    except ValueError:
-        is_usable = False
-    return text if is_usable else None
 
 
 def _shown(seller: Seller, link: Entity) -> dict[str, Any]:
@@ -111,8 +84,3 @@ def _callback(link: Entity, paid: Entity | None) -> str | None:
         "razorpay_payment_link_status": link["status"],
     }
     return str(URL(shop).update_query(added))
-
-
-def _page(template: str, status: int = 200, /, **values: Any) -> web.Response:
-    text = TEMPLATES.get_template(template).render(**{"address": "", **values})
-    return web.Response(text=text, status=status, content_type="text/html", headers=HEADERS)

@@ -8,15 +8,16 @@ the plugin lists all levers.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from aiohttp import ClientSession, web
 
+from gateway.sdk.stand_in import install
 from providers.stripe import signature
 from providers.stripe.config import StripeConfig
 from providers.stripe.stand_in import api, control, pages
-from providers.stripe.stand_in.deliveries import Deliveries
+from providers.stripe.stand_in.deliveries import MANNER, RETRIES, Deliveries
 from providers.stripe.stand_in.seller import Seller
 from providers.stripe.stand_in.state import API_KEY, DELIVERIES, SELLER, STORIES
 from providers.stripe.stand_in.stories import Stories
@@ -35,18 +36,19 @@ def application(
 
     seller = Seller(address=address.rstrip("/"), live=config.environment == "live", now=now)
     deliveries = Deliveries(
-        target=deliver_to, http=http, settings=seller.settings, environment=config.environment, sign=sign, now=now
+        manner=MANNER,
+        target=deliver_to,
+        http=http,
+        settings=seller.settings,
+        now=now,
+        retries=RETRIES[config.environment],
+        sign=sign,
     )
     app = web.Application()
     app[API_KEY] = config.api_key
     app[SELLER] = seller
     app[DELIVERIES] = deliveries
     app[STORIES] = Stories(seller, deliveries)
-    app.add_routes([*api.routes(), *control.routes(), *pages.routes()])
-    app.cleanup_ctx.append(_stop_deliveries)
+    app.add_routes([*api.routes(), *pages.routes()])
+    install(app, deliveries, levers=control.LEVERS, pages=pages.PAGES, address=seller.address)
     return app
-
-
-async def _stop_deliveries(app: web.Application) -> AsyncIterator[None]:
-    yield
-    await app[DELIVERIES].close()

@@ -1,4 +1,4 @@
-"""The buyer's page and the list of webhooks sent, rendered on the server; they work without JavaScript."""
+"""The buyer's page, rendered on the server; it works without JavaScript."""
 
 from __future__ import annotations
 
@@ -6,27 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from aiohttp import web
 from yarl import URL
 
+from gateway.sdk.stand_in import NotPossible, Pages, web_address
 from providers.stripe.money import money, share
 from providers.stripe.stand_in import actions
-from providers.stripe.stand_in.actions import NotPossible
 from providers.stripe.stand_in.objects import Entity
-from providers.stripe.stand_in.state import DELIVERIES, SELLER, STORIES
+from providers.stripe.stand_in.state import SELLER, STORIES
 from providers.stripe.stand_in.stories import Stories
 
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
+PAGES = Pages(
+    "Stripe",
+    Path(__file__).parent / "templates",
+    (("event", "event_type", "event_id"), ("object", "object_status", "object_id")),
 )
-
-SHOWN = 200
-"""The latest webhooks on the page; `/stand-in/deliveries.json` has all."""
 
 BUTTONS: Mapping[str, Callable[[Stories, Entity], None]] = {
     "pay": actions.pay,
@@ -35,14 +29,10 @@ BUTTONS: Mapping[str, Callable[[Stories, Entity], None]] = {
     "refund": lambda stories, sale: actions.refund(stories, sale["id"]),
 }
 
-HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
-
 
 def routes() -> Sequence[web.RouteDef]:
     """Return what people look at."""
     return [
-        web.get("/", deliveries_page),
-        web.get("/stand-in/deliveries", deliveries_page),
         web.get("/c/pay/{id}", checkout_page),
         web.post("/c/pay/{id}/{action:pay|later|decline|refund}", act),
     ]
@@ -52,41 +42,23 @@ async def checkout_page(request: web.Request) -> web.Response:
     """Show what is to be paid, or how it ended."""
     sale = request.app[SELLER].sessions.get(request.match_info["id"])
     if sale is None:
-        return _missing(request)
+        return PAGES.missing("checkout", request.match_info["id"])
     shop = web_address(request.query.get("return_to"))
     if shop:
         request.app[SELLER].return_to[sale["id"]] = shop
-    return _page("checkout.html", title="Checkout", **_shown(request, sale))
+    return PAGES.answer("checkout.html", title="Checkout", **_shown(request, sale))
 
 
 async def act(request: web.Request) -> web.Response:
     """Do what the button says and come back to the page."""
     sale = request.app[SELLER].sessions.get(request.match_info["id"])
     if sale is None:
-        return _missing(request)
+        return PAGES.missing("checkout", request.match_info["id"])
     try:
         BUTTONS[request.match_info["action"]](request.app[STORIES], sale)
     except NotPossible as error:
-        return _page("checkout.html", 409, title="Checkout", **_shown(request, sale, str(error)))
+        return PAGES.answer("checkout.html", 409, title="Checkout", **_shown(request, sale, str(error)))
     raise web.HTTPSeeOther(URL(f"{request.app[SELLER].address}/c/pay/{sale['id']}"))
-
-
-async def deliveries_page(request: web.Request) -> web.Response:
-    """Show the webhooks, newest first."""
-    sent = request.app[DELIVERIES]
-    rows = [sending.shown() for sending in sent.sendings[-SHOWN:]][::-1]
-    return _page(
-        "deliveries.html", title="Webhooks", rows=rows, target=sent.target, address=request.app[SELLER].address
-    )
-
-
-def web_address(text: str | None) -> str | None:
-    """Return `text` if it is a whole http or https address: only such things become links."""
-    try:
-        usable = text is not None and URL(text).scheme in ("http", "https") and bool(URL(text).host)
-    except ValueError:
-        usable = False
-    return text if usable else None
 
 
 def _back(request: web.Request, sale: Entity) -> str | None:
@@ -118,12 +90,3 @@ def _shown(request: web.Request, sale: Entity, problem: str | None = None) -> di
         "dispute": payment.dispute["status"].replace("_", " ") if payment and payment.dispute else None,
         "back": _back(request, sale),
     }
-
-
-def _missing(request: web.Request) -> web.Response:
-    return _page("missing.html", 404, title="No such checkout", session_id=request.match_info["id"])
-
-
-def _page(template: str, status: int = 200, /, **values: Any) -> web.Response:
-    text = TEMPLATES.get_template(template).render(**{"refresh": False, "address": "", **values})
-    return web.Response(text=text, status=status, content_type="text/html", headers=HEADERS)

@@ -6,11 +6,22 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from gateway.sdk import Attribution, CheckoutRequest, Money, Rejected, Runtime, Unavailable, Unsupported, headers_of
+from gateway.sdk import (
+    Answer,
+    Attribution,
+    CheckoutRequest,
+    Money,
+    Rejected,
+    Runtime,
+    Unavailable,
+    Unsupported,
+    attribution_from,
+    headers_of,
+    server_time,
+)
 from providers.lemonsqueezy import plugin
-from providers.lemonsqueezy.api import MAX_ANSWER, Answer, server_time
+from providers.lemonsqueezy.api import MAX_ANSWER
 from providers.lemonsqueezy.checkout import checkout_of, custom_data, request_body
-from providers.lemonsqueezy.values import attribution
 from tests.providers.lemonsqueezy.conftest import API, KEY, NOW, STORE_ID
 
 CHECKOUTS = f"{API}/v1/checkouts"
@@ -91,7 +102,7 @@ async def test_what_is_not_known_is_left_out_and_live_money_is_no_test(config, h
 
 
 def test_what_goes_in_comes_back():
-    assert attribution(custom_data("order_1", WHO)) == WHO
+    assert attribution_from(custom_data("order_1", WHO)) == WHO
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,22 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from gateway.sdk import Attribution, CheckoutRequest, Money, Rejected, Unavailable, Unsupported, headers_of
+from gateway.sdk import (
+    Answer,
+    Attribution,
+    CheckoutRequest,
+    Money,
+    Rejected,
+    Unavailable,
+    Unsupported,
+    attribution_from,
+    headers_of,
+    server_time,
+)
 from providers.paddle import plugin
-from providers.paddle.api import MAX_ANSWER, Answer, request_id, server_time
+from providers.paddle.api import MAX_ANSWER, request_id
 from providers.paddle.checkout import checkout_of, custom_data, request_body
 from providers.paddle.config import PaddleConfig
-from providers.paddle.events import attribution
 from tests.providers.paddle.conftest import KEY, SECRET
 
 URL_TRANSACTIONS = "https://sandbox-api.paddle.com/transactions"
@@ -79,7 +89,7 @@ def test_ids_that_are_not_known_are_left_out():
 
 
 def test_what_goes_in_comes_back():
-    assert attribution(custom_data("order_1", WHO)) == WHO
+    assert attribution_from(custom_data("order_1", WHO)) == WHO
 
 
 def test_the_customers_address_never_travels():

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sdk import Attribution, Ignored, Malformed, Money
-from providers.paddle.events import attribution, instant, money, parse, read
+from gateway.sdk import Attribution, Ignored, Malformed, Money, attribution_from, parse_signed
+from providers.paddle.events import instant, money, read
 
 SALE = {
     "event_id": "evt_1",
@@ -65,18 +65,18 @@ def changed(envelope, path, value):
     ],
 )
 def test_custom_data_that_only_the_standard_library_reads_is_read(body, result):
-    assert parse(body) == result
+    assert parse_signed(body) == result
 
 
 @pytest.mark.parametrize("body", [b"", b"hello", b"\xff\xfe\xfa", b'{"a":', b"[" * 100_000, b'{"a":1}{"b":2}'])
 def test_a_body_that_is_not_json_is_malformed(body):
     with pytest.raises(Malformed):
-        parse(body)
+        parse_signed(body)
 
 
 def test_a_sale_with_a_lone_surrogate_in_custom_data_is_not_lost():
     body = json.dumps(changed(SALE, "data.custom_data", {"orderId": "\ud800", "faVisitorId": "v"})).encode()
-    [sale] = read(parse(body))
+    [sale] = read(parse_signed(body))
     assert (sale.reference, sale.attribution.visitor_id) == (None, "v")
 
 
@@ -262,7 +262,7 @@ def test_anything_else_is_no_amount(value):
     ],
 )
 def test_the_visitor_is_read_in_both_spellings(custom_data, visitor, session, token):
-    assert attribution(custom_data) == Attribution(visitor_id=visitor, session_id=session, token=token)
+    assert attribution_from(custom_data) == Attribution(visitor_id=visitor, session_id=session, token=token)
 
 
 @pytest.mark.parametrize(
@@ -314,4 +314,4 @@ def test_no_custom_data_ever_loses_a_sale(custom_data):
 @given(body=st.binary(max_size=200))
 def test_no_bytes_break_the_reader(body):
     with contextlib.suppress(Malformed):
-        read(parse(body))
+        read(parse_signed(body))

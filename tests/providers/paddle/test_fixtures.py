@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from gateway.sdk import Ignored, Money, RevenueKind
-from providers.paddle.events import parse, read
+from gateway.sdk import Ignored, Money, RevenueKind, parse_signed
+from providers.paddle.events import read
 from tests.providers.paddle.conftest import OWN_FIXTURES
 
 PURCHASE, RENEWAL, REFUND, REVERSAL = RevenueKind
@@ -85,7 +85,7 @@ def test_every_fixture_has_an_expectation():
 def test_a_fixture_gives_what_is_expected(name):
     expected = EXPECTED[name]
     sent = envelope(name)
-    found = read(parse((OWN_FIXTURES / f"{name}.json").read_bytes()))
+    found = read(parse_signed((OWN_FIXTURES / f"{name}.json").read_bytes()))
     if isinstance(expected, str):
         assert found == Ignored(expected)
         return

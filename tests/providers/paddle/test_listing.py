@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from yarl import URL
 
-from gateway.sdk import Ignored, Malformed, Rejected, Unavailable, headers_of
-from providers.paddle.api import Answer
+from gateway.sdk import Answer, Ignored, Malformed, Rejected, Unavailable, headers_of
 from providers.paddle.events import read
 from providers.paddle.listing import page_of, page_query
 from tests.providers.paddle.conftest import OWN_FIXTURES

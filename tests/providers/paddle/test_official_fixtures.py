@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from gateway.sdk import Accepted, Delivery, Ignored, Money, RevenueKind
-from providers.paddle.api import Answer, content, failure
+from gateway.sdk import Accepted, Answer, Delivery, Ignored, Money, RevenueKind
+from providers.paddle.api import PADDLE
 from providers.paddle.checkout import checkout_of
 from providers.paddle.events import read
 from providers.paddle.listing import page_of
@@ -117,12 +117,12 @@ def test_too_many_requests(official):
     body = (official / "api" / "error.429_too_many_requests.json").read_bytes()
     from gateway.sdk import headers_of
 
-    error = failure(Answer(status=429, headers=headers_of([("Retry-After", "42")]), body=body))
+    error = PADDLE.failure(Answer(status=429, headers=headers_of([("Retry-After", "42")]), body=body))
     assert error.retry_after == timedelta(seconds=42)
 
 
 def test_a_transaction_with_a_total_that_is_an_empty_string_does_not_crash(official):
-    answer = content(
+    answer = PADDLE.content(
         Answer(status=200, body=(official / "converted" / "transaction.with_custom_data.node.json").read_bytes())
     )
     entity = answer.get("data", answer)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sdk import Accepted, RefusalReason, Refused, headers_of
-from providers.paddle.signature import HEADER, MAX_HEADER, MAX_SIGNATURES, parse_header, sign, verify
+from providers.paddle.signature import HEADER, SCHEME, sign, verify
 from tests.providers.paddle.conftest import NOW, SECRET, VECTORS, webhook
 
 KEY = SECRET.encode()
@@ -103,9 +103,9 @@ def test_a_wrong_secret_is_told_before_a_wrong_time():
         ("ts=١٧٧٢٤٤٣٨١٥;h1=aa", RefusalReason.HEADER_MALFORMED),
         ("ts=" + "9" * 4000 + ";h1=aa", RefusalReason.HEADER_MALFORMED),
         ("ts=1;ts=2;h1=aa", RefusalReason.HEADER_MALFORMED),
-        ("ts=1;" + "h1=aa;" * (MAX_SIGNATURES + 1), RefusalReason.HEADER_MALFORMED),
+        ("ts=1;" + "h1=aa;" * 17, RefusalReason.HEADER_MALFORMED),
         ("ts=1;h1=aa" + ";" * 40, RefusalReason.HEADER_MALFORMED),
-        ("ts=1;h1=" + "a" * MAX_HEADER, RefusalReason.HEADER_MALFORMED),
+        ("ts=1;h1=" + "a" * 4096, RefusalReason.HEADER_MALFORMED),
         ("ts=1772443815;h1=\udce4\ud800", RefusalReason.SIGNATURE_MISMATCH),
         ("ts=1772443815;h1=ünïcode", RefusalReason.SIGNATURE_MISMATCH),
         ("TS=1772443815;H1=aa", RefusalReason.HEADER_MALFORMED),
@@ -127,7 +127,7 @@ def test_no_header_and_two_headers_are_refused():
 
 def test_sixteen_signatures_are_all_compared():
     time, _, good = sign(KEY, b"{}", NOW)[HEADER].partition(";")
-    assert isinstance(checked(";".join([time, *["h1=dummy"] * (MAX_SIGNATURES - 1), good])), Accepted)
+    assert isinstance(checked(";".join([time, *["h1=dummy"] * 15, good])), Accepted)
 
 
 def test_spaces_and_unknown_parts_are_ignored():
@@ -195,7 +195,7 @@ def test_any_signed_bytes_are_accepted(body):
 
 @given(values=st.lists(headers, max_size=3))
 def test_reading_a_header_never_raises(values):
-    parse_header(values)
+    SCHEME.parse(values)
 
 
 def test_the_header_name_is_case_insensitive():

@@ -7,12 +7,22 @@ from aiohttp import web
 from pydantic import ValidationError
 from yarl import URL
 
-from gateway.sdk import Attribution, CheckoutRequest, Money, Rejected, Unavailable, Unsupported, headers_of
+from gateway.sdk import (
+    Answer,
+    Attribution,
+    CheckoutRequest,
+    Money,
+    Rejected,
+    Unavailable,
+    Unsupported,
+    attribution_from,
+    headers_of,
+    server_time,
+)
 from providers.polar import plugin
-from providers.polar.api import MAX_ANSWER, Answer, server_time
+from providers.polar.api import MAX_ANSWER
 from providers.polar.checkout import PolarOptions, checkout_of, metadata, request_body
 from providers.polar.config import PolarConfig
-from providers.polar.events import attribution
 from tests.providers.polar.conftest import SECRET, TOKEN
 
 CHECKOUTS = "https://sandbox-api.polar.sh/v1/checkouts/"
@@ -80,7 +90,7 @@ def test_what_is_not_known_is_left_out():
 
 
 def test_what_goes_in_comes_back():
-    assert attribution(metadata("order_1", WHO)) == WHO
+    assert attribution_from(metadata("order_1", WHO)) == WHO
 
 
 @pytest.mark.parametrize(

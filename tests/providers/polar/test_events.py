@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sdk import Attribution, Ignored, Malformed, Money, RevenueKind
-from providers.polar.events import attribution, instant, parse, read, read_order, read_refund
+from gateway.sdk import Attribution, Ignored, Malformed, Money, RevenueKind, attribution_from, parse_signed
+from providers.polar.events import instant, read, read_order, read_refund
 from providers.polar.money import currency_of, figure, money, nearest, units
 from tests.providers.polar.conftest import OWN_FIXTURES
 
@@ -163,7 +163,7 @@ def test_the_account_is_the_organization(changes, account):
     ],
 )
 def test_odd_attribution_is_dropped_and_not_refused(metadata, who):
-    assert attribution(metadata) == Attribution(visitor_id=who[0], session_id=who[1], token=who[2])
+    assert attribution_from(metadata) == Attribution(visitor_id=who[0], session_id=who[1], token=who[2])
 
 
 @pytest.mark.parametrize("status", ["draft", "pending", "void", "status_of_the_future"])
@@ -182,14 +182,14 @@ def test_a_refund_that_has_not_succeeded_is_not_final(status):
 )
 def test_bytes_that_are_not_json_are_malformed(body):
     with pytest.raises(Malformed):
-        parse(body)
+        parse_signed(body)
 
 
 def test_metadata_that_orjson_refuses_loses_no_sale():
     text = (
         json.dumps(webhook(SALE)).replace('"session_789"', '"\\ud800"').replace('"custom_field_data": {}', '"x": 1e999')
     )
-    [found] = read(parse(text.encode()))
+    [found] = read(parse_signed(text.encode()))
     assert (found.amount, found.attribution.session_id) == (Money(6500, "USD"), None)
 
 
@@ -197,7 +197,7 @@ def test_a_number_beyond_all_amounts_is_malformed_and_does_not_take_time():
     for digits in ("9" * 25, "9" * 100_000):
         text = json.dumps(webhook(SALE)).replace('"total_amount": 6500', f'"total_amount": {digits}')
         with pytest.raises(Malformed):
-            read(parse(text.encode()))
+            read(parse_signed(text.encode()))
 
 
 @pytest.mark.parametrize("envelope", [None, [], 7, "text", {}, {"type": 7}, {"type": ""}, {"type": "order.paid"}])

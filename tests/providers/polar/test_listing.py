@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from yarl import URL
 
-from gateway.sdk import Ignored, Malformed, Rejected, Unavailable
-from providers.polar.api import Answer
+from gateway.sdk import Answer, Ignored, Malformed, Rejected, Unavailable
 from providers.polar.events import read
 from providers.polar.listing import LATE, page_of, page_query, place
 from tests.providers.polar.conftest import OWN_FIXTURES

@@ -6,12 +6,24 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from gateway.sdk import Attribution, CheckoutRequest, Money, Rejected, Runtime, Unavailable, Unsupported, headers_of
+from gateway.sdk import (
+    Answer,
+    Attribution,
+    CheckoutRequest,
+    Money,
+    Rejected,
+    Runtime,
+    Unavailable,
+    Unsupported,
+    attribution_from,
+    headers_of,
+    reference_from,
+    server_time,
+)
 from providers.razorpay import plugin
-from providers.razorpay.api import MAX_ANSWER, Answer, server_time
+from providers.razorpay.api import MAX_ANSWER
 from providers.razorpay.checkout import notes, request_body
 from providers.razorpay.config import RazorpayConfig, RazorpayOptions
-from providers.razorpay.fields import attribution, reference
 from tests.providers.razorpay.conftest import API, KEY_ID, KEY_SECRET, NOW, SECRET
 
 LINKS = f"{API}/v1/payment_links"
@@ -87,7 +99,7 @@ def test_what_is_not_known_is_left_out():
 
 def test_the_notes_are_read_back():
     given = notes("order_1", WHO)
-    assert (reference([given]), attribution([given])) == ("order_1", WHO)
+    assert (reference_from(given), attribution_from(given)) == ("order_1", WHO)
     limits = plugin.metadata_limits
     assert len(given) <= limits.keys
     assert max(map(len, given)) <= limits.key_chars

@@ -54,7 +54,7 @@ def test_an_address_that_cannot_be_used_is_refused(given, why):
 @pytest.mark.parametrize(
     ("field", "value", "why"),
     [
-        ("key_id", "rzp_live_1", "is a key of rzp_live"),
+        ("key_id", "rzp_live_1", "is a live key (rzp_live_...)"),
         ("key_id", "", "rzp_test_"),
         ("key_id", "rzp_test_1:secret", "alone"),
         ("key_id", "rzp_test_1 secret", "alone"),

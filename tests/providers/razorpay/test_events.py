@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.sdk import Attribution, Ignored, Malformed, Money, RevenueKind
-from providers.razorpay.events import NOT_FINAL, READERS, SALE_EVENTS, dispute, event_type, parse, read, refund, sale
+from gateway.sdk import Attribution, Ignored, Malformed, Money, RevenueKind, parse_signed
+from providers.razorpay.events import NOT_FINAL, READERS, SALE_EVENTS, dispute, event_type, read, refund, sale
 from tests.providers.razorpay.conftest import FOLDER, entity, fixture, read_fixture, told
 
 WHO = Attribution(
@@ -269,7 +269,7 @@ def test_a_payment_that_cannot_be_understood_is_malformed(changes):
 )
 def test_signed_nonsense_is_malformed(body):
     with pytest.raises(Malformed):
-        told(read(parse(body)))
+        told(read(parse_signed(body)))
 
 
 @pytest.mark.parametrize("name", sorted(SALE_EVENTS - {"payment.captured"}))
@@ -279,10 +279,10 @@ def test_a_sale_event_without_a_payment_moves_no_money(name):
 
 def test_text_that_only_the_standard_library_reads_is_read():
     body = json.dumps(fixture("payment.captured__link")).replace("site_123:visitor_456", "\\ud800").encode()
-    [event], _ = told(read(parse(body)))
+    [event], _ = told(read(parse_signed(body)))
     assert event.attribution.visitor_id is None
     assert event.attribution.session_id == "session_789"
-    assert parse(b'{"a": "\\ud800", "b": ' + b"9" * 30 + b"}")["b"] == 1e30
+    assert parse_signed(b'{"a": "\\ud800", "b": ' + b"9" * 30 + b"}")["b"] == 1e30
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,23 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from gateway.sdk import Attribution, CheckoutRequest, Money, Rejected, Unavailable, Unsupported, headers_of
+from gateway.sdk import (
+    Answer,
+    Attribution,
+    CheckoutRequest,
+    Money,
+    Rejected,
+    Unavailable,
+    Unsupported,
+    attribution_from,
+    headers_of,
+    reference_from,
+    server_time,
+)
 from providers.stripe import plugin
-from providers.stripe.api import MAX_ANSWER, Answer, request_id, server_time
+from providers.stripe.api import MAX_ANSWER, request_id
 from providers.stripe.checkout import checkout_of, form, metadata
 from providers.stripe.config import StripeOptions
-from providers.stripe.fields import attribution, reference
 from tests.providers.stripe.conftest import KEY
 
 SESSIONS = "https://api.stripe.com/v1/checkout/sessions"
@@ -121,7 +132,7 @@ def test_ids_that_are_not_known_are_left_out():
 
 def test_what_goes_in_comes_back():
     sent = metadata("order_1", WHO)
-    assert (attribution([sent]), reference([sent])) == (WHO, "order_1")
+    assert (attribution_from(sent), reference_from(sent)) == (WHO, "order_1")
 
 
 def test_the_buyers_ip_address_never_travels():

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.sdk import Attribution, Ignored, Malformed, Money, ProviderError, RevenueKind, Unavailable
-from providers.stripe.events import READERS, parse, read
+from gateway.sdk import Attribution, Ignored, Malformed, Money, ProviderError, RevenueKind, Unavailable, parse_signed
+from providers.stripe.events import READERS, read
 from tests.providers.stripe.conftest import FOLDER, answers, case, drive, fixture
 
 WHO = Attribution(visitor_id="site_123:visitor_456", session_id="session_789", token="fat_0a1b2c3d")
@@ -322,15 +322,15 @@ def test_the_list_of_events_takes_all_types():
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
 def test_a_body_that_is_no_json_is_malformed(body):
     with pytest.raises(Malformed):
-        parse(body)
+        parse_signed(body)
 
 
 def test_metadata_that_orjson_refuses_loses_no_sale():
     event = fixture("checkout.session.completed__one_off")
     event["data"]["object"]["metadata"]["note"] = "\ud800"
-    [sale] = drive(parse(json.dumps(event).encode()), answers("checkout.session.completed__one_off"))[0]
+    [sale] = drive(parse_signed(json.dumps(event).encode()), answers("checkout.session.completed__one_off"))[0]
     assert sale.attribution == WHO
-    assert parse(b'{"a": "\\ud800", "b": 12345678901234567890123, "c": 7}')["c"] == 7
+    assert parse_signed(b'{"a": "\\ud800", "b": 12345678901234567890123, "c": 7}')["c"] == 7
 
 
 def test_a_reading_that_knows_everything_asks_nothing():
