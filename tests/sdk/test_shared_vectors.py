@@ -68,4 +68,3 @@ def test_a_recorded_signature_gets_its_recorded_verdict(vector, body):
 def test_a_recorded_signature_covers_every_byte(vector, body):
     for changed in (body + b" ", body[:-1], bytes([body[0] ^ 1]) + body[1:]):
         assert isinstance(judged(vector, changed), Refused)
-
