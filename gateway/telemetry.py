@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -82,6 +83,7 @@ def configure_logging(redaction: Redaction, *, as_json: bool | None = None) -> N
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    logging.getLogger("aiohttp.server").addFilter(_quiet_about_nonsense)
     for noisy in ("aiohttp.access", "alembic", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
@@ -90,6 +92,19 @@ def configure_logging(redaction: Redaction, *, as_json: bool | None = None) -> N
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
+
+
+def _quiet_about_nonsense(record: logging.LogRecord) -> bool:
+    """
+    Turn the server's error about bytes that are not HTTP into one calm line: they are anybody's, and it quotes them.
+
+    The quote may hold a signature header, which is never logged.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.msg, record.args, record.exc_info = "not HTTP: %s", (type(error).__name__,), None
+    return True
 
 
 def log() -> Any:

@@ -63,7 +63,7 @@ def print_banner(running: "Demo", console: Console) -> None:
         console.print(f"  {name:<14} [{style}]{address:<24}[/] [dim]{what}[/]", highlight=False)
     config = running.config_path
     console.print(f"\n  Another terminal: faurya-gateway trace ID --config {config}", highlight=False, markup=False)
-    console.print("  Ctrl-C stops everything; the sales are kept.\n", highlight=False)
+    console.print("  Ctrl-C stops everything; what the gateway keeps stays.\n", highlight=False)
 
 
 def _places(running: "Demo", first: str) -> list[tuple[str, str, str]]:

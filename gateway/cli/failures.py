@@ -45,4 +45,4 @@ def explained(error: Exception) -> tuple[str, int]:
         case OSError(errno=number) if number in LISTENING:
             return f"error: cannot listen: {error.strerror or error}: {LISTENING[number]}", PROBLEM
     hint = "" if os.environ.get(DEBUG) else f"; {DEBUG}=1 shows where"
-    return f"error: unexpected {type(error).__name__}: {error}{hint}", PROBLEM
+    return f"error: unexpected {type(error).__name__}{hint}", PROBLEM  # its text may quote a secret

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, WithJsonSchema
 
@@ -23,6 +24,7 @@ ANY = "any"
 EMBEDDED = "embedded"
 
 _PRICE = re.compile(r"[0-9]{1,11}(\.[0-9]{1,4})?")
+_PORT = re.compile(r":[^\]:]*$")
 _POSTGRES = re.compile(r"postgres(ql)?://[^\s\x00-\x1f]+")
 
 
@@ -98,7 +100,21 @@ def parse_database_url(value: object) -> SecretStr:
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     if not isinstance(text, str) or not (text == EMBEDDED or _POSTGRES.fullmatch(text)):
         raise ValueError("must be postgresql://user:password@host/database, or the word embedded")
+    if not _is_readable(text):
+        raise ValueError(
+            "is not readable as an address: percent-encode / @ : # ? [ ] in the password, and check the port"
+        )
     return SecretStr(text)
+
+
+def _is_readable(url: str) -> bool:
+    """Say whether host and port can be told apart; the library's own error would quote what may be the password."""
+    try:
+        parts = urlsplit(url)
+        ports = [host.rpartition(":")[2] for host in parts.netloc.rpartition("@")[2].split(",") if _PORT.search(host)]
+    except ValueError:
+        return False
+    return all(port.isdigit() and 0 < int(port) < 65536 for port in ports)
 
 
 def _not_a_bool(value: object) -> object:

@@ -37,8 +37,11 @@ NOISE = frozenset({"header_missing", "header_malformed"})
 
 STUCK_LEVELS: dict[str, tuple[Level, str]] = {
     "rejected": ("problem", "deliveries were refused by Faurya; `trace` says why"),
-    "dead": ("problem", "deliveries were given up after all attempts; replay them"),
-    "unreadable": ("problem", "webhooks could not be read; they are kept for replay"),
+    "dead": ("problem", "deliveries were given up after all attempts; the ledger keeps them"),
+    "unreadable": (
+        "problem",
+        "webhooks could not be read; they are kept, and read again when the provider sends them again",
+    ),
     "unattributed": ("warning", "sales have no visitor id and cannot be sent to Faurya's payments API"),
 }
 
@@ -118,7 +121,7 @@ async def look(database: Database, config: Config, now: datetime) -> Seen:
             refusals=await refusals.find(connection, sites),
             last_webhooks=await health.last_webhooks(connection, places),
             holds=await holds.find_all(connection, sites),
-            backlog=await health.backlog(connection, sites, now),
+            backlog=await health.backlog(connection, places, now),
             stuck=await reports.stuck(connection, sites, now - RECENT),
         )
 

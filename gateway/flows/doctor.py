@@ -34,7 +34,12 @@ class SignatureDoctor:
     def admits(self, refused: Refused) -> bool:
         """Say whether this refusal is looked at; a yes counts as a look."""
         now = self._context.now()
-        if refused.reason not in CURABLE or (self._looked_at is not None and abs(now - self._looked_at) < EVERY):
+        stale = refused.seconds_off is not None
+        if (
+            stale
+            or refused.reason not in CURABLE
+            or (self._looked_at is not None and abs(now - self._looked_at) < EVERY)
+        ):
             return False
         self._looked_at = now
         return True
@@ -47,7 +52,14 @@ class SignatureDoctor:
         finding = _finding(match, all_tried=len(tried) == len(others))
         log().warning("signature.diagnosed", site=opened.site, connection=opened.name, finding=finding)
         async with asyncio.timeout(NOTE_SECONDS), self._context.database.transaction() as connection:
-            await refusals.diagnose(connection, opened.site, opened.name, doctor=finding, at=self._context.now())
+            await refusals.diagnose(
+                connection,
+                opened.site,
+                opened.name,
+                doctor=finding,
+                at=self._context.now(),
+                matched=match is not None,
+            )
 
 
 def _finding(match: Opened | None, *, all_tried: bool) -> str:

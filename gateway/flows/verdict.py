@@ -128,7 +128,7 @@ def _delivered(entry: Row, delivery: Row, found: Found) -> Verdict:
             return Verdict(
                 "dead",
                 f"{what} could not be sent in {_counted(delivery['attempts'], 'attempt')}{_last_answer(entry, found)}. "
-                "Replay it once Faurya answers again.",
+                "The ledger keeps it.",
             )
         case _:
             return Verdict("rejected", f"{what} was refused by Faurya{_last_answer(entry, found)}.{_advice(delivery)}")
@@ -193,9 +193,9 @@ def _advice(delivery: Row) -> str:
     if delivery["reason"] == "visitor_not_found":
         return (
             " Faurya does not know the visitor on this site: check that page and key belong to the same Faurya site, "
-            "then replay it."
+            "for the sales to come."
         )
-    return " Correct what Faurya names, then replay it."
+    return " Correct what Faurya names, for the sales to come."
 
 
 def _unbooked(found: Found) -> Verdict:
@@ -208,7 +208,7 @@ def _unbooked(found: Found) -> Verdict:
         return Verdict(
             "rejected",
             f"The webhook {_name(row)} is kept but could not be read: {row['detail'] or row['reason']}. "
-            "Mend the cause, then replay it.",
+            "It is read again when the provider sends it again.",
         )
     if waiting:
         row = waiting[-1]

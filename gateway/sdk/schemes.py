@@ -11,7 +11,7 @@ All compare in constant time, try every secret, and answer garbage with `Refused
 import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -123,9 +123,9 @@ class TimestampedHmac:
             return found
         message = (found.time + self.joint).encode() + request.body
         index = matching_secret([secret.encode() for secret in secrets], message, found.signatures)
-        if index is None:
-            return _mismatch()
         stale = refused_by_age(found.signed_at, request.received_at, self.tolerance_seconds)
+        if index is None:
+            return replace(_mismatch(), seconds_off=stale.seconds_off if stale else None)
         return stale or Proven(secret_index=index)
 
     def parse(self, values: Sequence[str]) -> SignedHeader | Refused:

@@ -23,20 +23,30 @@ async def try_write(database: Database, now: datetime) -> None:
 
 BACKLOG = """
 SELECT asked.site,
-    (SELECT min(due_at) FROM inbox WHERE inbox.site = asked.site AND due_at IS NOT NULL) AS read_at,
-    (SELECT min(due_at) FROM outbox WHERE outbox.site = asked.site AND destination = $2 AND due_at IS NOT NULL)
-        AS deliver_at,
-    (SELECT count(*) FROM outbox WHERE outbox.site = asked.site AND destination = $2 AND due_at <= $3) AS due,
-    EXISTS (SELECT 1 FROM holds WHERE holds.site = asked.site AND destination = $2) AS held
-FROM unnest($1::text[]) AS asked (site)
+    (SELECT min(due_at) FROM inbox
+      WHERE inbox.site = asked.site AND due_at IS NOT NULL AND connection = ANY(asked.connections)) AS read_at,
+    (SELECT min(due_at) FROM outbox WHERE outbox.site = asked.site AND destination = $3 AND due_at IS NOT NULL
+        AND connection = ANY(asked.connections) AND held.site IS NULL) AS deliver_at,
+    (SELECT count(*) FROM outbox WHERE outbox.site = asked.site AND destination = $3 AND due_at <= $4
+        AND connection = ANY(asked.connections)) AS due,
+    held.site IS NOT NULL AS held
+FROM (SELECT site, array_agg(connection) AS connections FROM unnest($1::text[], $2::text[]) AS pair (site, connection)
+      GROUP BY site) AS asked
+LEFT JOIN holds AS held ON held.site = asked.site AND held.destination = $3
+ORDER BY asked.site
 """
 
 
 async def backlog(
-    connection: Connection, sites: Sequence[str], now: datetime
+    connection: Connection, places: Sequence[tuple[str, str]], now: datetime
 ) -> list[tuple[str, datetime | None, int, bool]]:
-    """Return for each site when its oldest work was due, how many deliveries are due, and whether it is held."""
-    rows = await connection.fetch(BACKLOG, sites, DESTINATION, now)
+    """
+    Return for each site when its oldest work was due, how many deliveries are due, and whether it is held.
+
+    Rows of connections that are not among the (site, connection) pairs wait for nobody; a held site's deliveries do not
+    count as overdue.
+    """
+    rows = await connection.fetch(BACKLOG, [site for site, _ in places], [name for _, name in places], DESTINATION, now)
     return [
         (
             row["site"],

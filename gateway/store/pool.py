@@ -61,6 +61,8 @@ def translated() -> Iterator[None]:
         raise StoreError(
             f"the database refused a statement ({what}): run `faurya-gateway migrate`, or check the role's rights"
         ) from error
+    except (asyncpg.PostgresError, asyncpg.InternalClientError) as error:  # a connection lost at an odd moment, mostly
+        raise StoreUnavailable(f"the database cannot be used now ({type(error).__name__})") from error
 
 
 GIVEN_UP = (asyncio.CancelledError, TimeoutError)

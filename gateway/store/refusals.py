@@ -39,14 +39,22 @@ class RefusalRow:
     doctor_at: datetime | None
 
 
+NOISE = ("header_missing", "header_malformed")
+"""Anybody can cause these; for a day they do not hide that a provider's own webhooks fail."""
+
 NOTE = """
 INSERT INTO refusals (site, connection, count, first_at, last_at, reason, detail, seconds_off, remote_ip)
 SELECT site, connection, count, at, at, reason, detail, seconds_off, remote_ip
 FROM unnest($1::text[], $2::text[], $3::bigint[], $4::timestamptz[], $5::text[], $6::text[], $7::int[], $8::text[])
      AS new (site, connection, count, at, reason, detail, seconds_off, remote_ip)
 ON CONFLICT (site, connection) DO UPDATE SET count = refusals.count + EXCLUDED.count, last_at = EXCLUDED.last_at,
-    reason = EXCLUDED.reason, detail = EXCLUDED.detail, seconds_off = EXCLUDED.seconds_off,
-    remote_ip = EXCLUDED.remote_ip
+    (reason, detail, seconds_off, remote_ip) = (
+        SELECT EXCLUDED.reason, EXCLUDED.detail, EXCLUDED.seconds_off, EXCLUDED.remote_ip
+        WHERE NOT (EXCLUDED.reason = ANY($9::text[]) AND refusals.reason <> ALL($9::text[])
+                   AND refusals.last_at > EXCLUDED.last_at - interval '1 day')
+        UNION ALL
+        SELECT refusals.reason, refusals.detail, refusals.seconds_off, refusals.remote_ip
+        LIMIT 1)
 """
 
 
@@ -64,13 +72,22 @@ async def note(connection: Connection, batch: Sequence[Refusal]) -> None:
         *([getattr(last[key], field) for key in keys] for field in ("at", "reason", "detail")),
         [None if seconds is None else min(seconds, MAX_SECONDS) for seconds in off],
         [last[key].remote_ip for key in keys],
+        NOISE,
     )
 
 
-async def diagnose(connection: Connection, site: str, name: str, *, doctor: str, at: datetime) -> None:
-    """Note what the signature doctor found."""
+async def diagnose(connection: Connection, site: str, name: str, *, doctor: str, at: datetime, matched: bool) -> None:
+    """Note what the signature doctor found. For a day a match is not replaced by a forgery that matches nothing."""
     await connection.execute(
-        "UPDATE refusals SET doctor = $3, doctor_at = $4 WHERE site = $1 AND connection = $2", site, name, doctor, at
+        """
+        UPDATE refusals SET doctor = $3, doctor_at = $4, doctor_matched = $5 WHERE site = $1 AND connection = $2
+          AND ($5 OR NOT coalesce(doctor_matched, false) OR doctor_at < $4::timestamptz - interval '1 day')
+        """,
+        site,
+        name,
+        doctor,
+        at,
+        matched,
     )
 
 

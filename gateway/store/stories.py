@@ -137,7 +137,7 @@ async def _around(
 
 async def search(connection: Connection, site: str, words: Sequence[str]) -> list[dict[str, Any]] | None:
     """Return webhooks whose body mentions one of the words; None where that takes too long."""
-    needles = [word.encode("utf-8", "surrogatepass") for word in words]
+    needles = [f'"{word}"'.encode("utf-8", "surrogatepass") for word in words]  # whole JSON values, not parts of ids
     if not needles:
         return []
     try:

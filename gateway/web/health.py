@@ -50,7 +50,7 @@ async def metrics(request: web.Request) -> web.Response:
 async def _backlog(gateway: Gateway, live: Live) -> Backlog:
     now = gateway.context.now()
     async with gateway.context.database.reading() as connection:
-        sites = await health.backlog(connection, sorted(live.config.sites), now)
+        sites = await health.backlog(connection, sorted(live.connections), now)
         last = await health.last_webhooks(connection, sorted(live.connections))
     waits = [(site, max(0.0, (now - due).total_seconds()) if due else 0.0) for site, due, _, _ in sites]
     return Backlog(

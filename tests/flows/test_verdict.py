@@ -66,7 +66,7 @@ def sold(status: str, reason: str | None = None, *, who: dict[str, Any] | None =
 SALE_OF = "The purchase of 65.00 USD"
 NOBODY = {"visitor_id": None, "attribution_source": "none"}
 HELD = {"reason": "bad_key", "until": START + timedelta(minutes=5)}
-REFUSE = "Correct what Faurya names, then replay it."
+REFUSE = "Correct what Faurya names, for the sales to come."
 
 
 @pytest.mark.parametrize(
@@ -236,15 +236,12 @@ REFUSE = "Correct what Faurya names, then replay it."
                 "dead", "schedule_exhausted", attempts=13, tries=[attempt(500, "oops"), attempt(None, "TimeoutError")]
             ),
             "dead",
-            (
-                f"{SALE_OF} could not be sent in 13 attempts (no answer: TimeoutError). Replay it once Faurya "
-                "answers again."
-            ),
+            (f"{SALE_OF} could not be sent in 13 attempts (no answer: TimeoutError). The ledger keeps it."),
         ),
         (
             sold("dead", attempts=1, tries=[attempt(503, None)]),
             "dead",
-            f"{SALE_OF} could not be sent in 1 attempt (status 503). Replay it once Faurya answers again.",
+            f"{SALE_OF} could not be sent in 1 attempt (status 503). The ledger keeps it.",
         ),
         (
             sold("rejected", "refused", tries=[attempt(422, "currency: unknown"), attempt(200, "x", "other")]),
@@ -262,7 +259,7 @@ REFUSE = "Correct what Faurya names, then replay it."
             "rejected",
             (
                 f"{SALE_OF} was refused by Faurya (status 404). Faurya does not know the visitor on this site: "
-                "check that page and key belong to the same Faurya site, then replay it."
+                "check that page and key belong to the same Faurya site, for the sales to come."
             ),
         ),
     ],
@@ -389,14 +386,17 @@ def test_every_reason_to_skip_has_words_of_its_own(reason: str) -> None:
             Found(webhooks=[webhook("received"), webhook("unreadable", "malformed", detail="paddle: no amount")]),
             "rejected",
             (
-                "The webhook payment.paid is kept but could not be read: paddle: no amount. Mend the "
-                "cause, then replay it."
+                "The webhook payment.paid is kept but could not be read: paddle: no amount. It is read "
+                "again when the provider sends it again."
             ),
         ),
         (
             Found(webhooks=[webhook("unreadable", "waited_in_vain")]),
             "rejected",
-            "The webhook payment.paid is kept but could not be read: waited_in_vain. Mend the cause, then replay it.",
+            (
+                "The webhook payment.paid is kept but could not be read: waited_in_vain. It is read again when the "
+                "provider sends it again."
+            ),
         ),
         (
             Found(webhooks=[webhook("booked")]),

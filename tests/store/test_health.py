@@ -51,11 +51,13 @@ async def test_the_backlog_says_what_waits_and_since_when(database: Database) ->
         await connection.execute(
             "INSERT INTO holds (site, destination, since, reason) VALUES ('globex', 'faurya', $1, 'bad_key')", NOON
         )
-        found = await health.backlog(connection, ["acme", "globex", "new"], NOON)
+        found = await health.backlog(connection, [("acme", "example"), ("globex", "example"), ("new", "example")], NOON)
+        elsewhere = await health.backlog(connection, [("acme", "sandbox")], NOON)
         last = await health.last_webhooks(connection, [("acme", "example"), ("acme", "sandbox")])
     assert found == [
         ("acme", NOON - timedelta(hours=1), 1, False),
         ("globex", None, 0, True),
         ("new", None, 0, False),
     ]
+    assert elsewhere == [("acme", None, 0, False)], "rows of a connection that is not configured are nobody's backlog"
     assert last == [("acme", "example", NOON), ("acme", "sandbox", None)]

@@ -173,6 +173,7 @@ CREATE TABLE refusals (
     remote_ip   text,
     doctor      text,
     doctor_at   timestamptz,
+    doctor_matched boolean,
     PRIMARY KEY (site, connection)
 )
 """
