@@ -39,7 +39,7 @@ async def test_a_site_whose_faurya_hangs_does_not_hold_up_another(gateway: Harne
         await gateway.happen(PURCHASE, payment_id=f"p{number}", settle=False)
     await gateway.until("SELECT count(*) FROM outbox WHERE lease IS NOT NULL", equals=8)
     await gateway.happen(PURCHASE, site="globex", payment_id="q1", attribution=BERT, settle=False)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(5):
         await gateway.until("SELECT status FROM outbox WHERE site = 'globex'", equals="recorded")
     assert await gateway.rows("SELECT count(*) FROM outbox WHERE lease IS NOT NULL") == [{"count": 8}]
     goes_on.set()
@@ -55,7 +55,7 @@ async def test_a_plugin_that_hangs_does_not_hold_up_another_site(database_url: s
         await gateway.send(b"{}", connection="scripted", headers={scripted.EVENT: "e1"})
         await gateway.until("SELECT lease IS NOT NULL FROM inbox")
         await gateway.happen(PURCHASE, site="globex", payment_id="q1", attribution=BERT, settle=False)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(5):
             await gateway.until("SELECT status FROM outbox", equals="recorded")
         goes_on.set()
 
@@ -298,7 +298,7 @@ async def test_what_waits_is_looked_for_when_it_is_due(gateway: Harness) -> None
     gateway.wake()
     await asyncio.sleep(0.05)
     assert len(await attempts(gateway)) == 1
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(5):
         gateway.clock.moment = row["due_at"]
         await gateway.until("SELECT status FROM outbox", equals="recorded")
     async with gateway.gateway.context.database.reading() as connection:

@@ -49,6 +49,10 @@ IMPOSSIBLE = Verdict(attempt=AttemptVerdict.NOT_SENT, status=Status.REJECTED, re
 Send = Callable[[OutgoingRequest], Awaitable[Answer]]
 
 
+class HeldMeanwhile(Exception):
+    """The site was put on hold between the look at its holds and the claim, which is taken back."""
+
+
 class Deliverer:
     """Delivers for all sites, each with its own limit, so that a slow one does not hold up another."""
 
@@ -87,7 +91,10 @@ class Deliverer:
         free = live.config.worker.concurrency_per_site - under_way
         if free <= 0:
             return set()
-        claimed, probe = await self._claim(live, site, free)
+        try:
+            claimed, probe = await self._claim(live, site, free)
+        except HeldMeanwhile:
+            return set()
         return {asyncio.create_task(self._attempt(live, due, probe, stopping)) for due in claimed}
 
     async def _claim(self, live: Live, site: str, limit: int) -> tuple[list[ClaimedDelivery], bool]:
@@ -102,6 +109,8 @@ class Deliverer:
             claimed = await outbox.claim(
                 connection, site, connections, now=now, lease=lease, lease_for=lease_for, limit=1 if hold else limit
             )
+            if hold is None and await holds.find(connection, site) is not None:
+                raise HeldMeanwhile
             if hold is not None and not claimed:
                 await holds.end_probe(connection, site, lift=False, now=now, again_in=timedelta(0))
         return claimed, hold is not None

@@ -19,7 +19,7 @@ from gateway.sdk import RevenueKind
 from providers.example import events, signature
 
 SECRET = "whsec_made_up_sandbox"
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 90.0
 
 CONFIG = """
 server: {{port: {port}}}

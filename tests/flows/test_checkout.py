@@ -159,7 +159,7 @@ async def test_of_many_at_once_with_one_key_one_asks_the_provider(here: Harness,
 
     plugin.checkout = slowly
     tasks = [asyncio.create_task(order(here, TUNED, **KEY)) for _ in range(8)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while sum(task.done() for task in tasks) < 7:
             await asyncio.sleep(0.01)
     go.set()
@@ -329,7 +329,7 @@ async def test_without_a_database_the_provider_is_not_asked(
     await away(proxy, how)
     started = time.monotonic()
     answer = await order(here, TUNED)
-    assert time.monotonic() - started < 2.2
+    assert time.monotonic() - started < 6
     await problem(answer, 503, "not_ready")
     assert answer.headers["Retry-After"] == "5"
     assert plugin.ordered == []
@@ -351,7 +351,7 @@ async def test_when_the_database_goes_away_after_the_providers_answer_the_buyer_
     started = time.monotonic()
     with log_lines() as lines:
         found = await created(here, TUNED)
-    assert time.monotonic() - started < 2.2
+    assert time.monotonic() - started < 6
     assert found["url"] == "https://pay.example/1"
     assert [line["order_id"] for line in events(lines, "checkout.not_noted")] == [found["orderId"]]
     await back(proxy, how)

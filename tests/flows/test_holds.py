@@ -122,6 +122,27 @@ async def test_calls_under_way_when_the_key_goes_bad_hold_the_site_once(database
         assert [line["event"] for line in logs].count("site.held") == 1
 
 
+async def test_a_hold_that_begins_in_the_middle_of_a_claim_stops_it(database_url: str, tmp_path: Path) -> None:
+    async with harness(database_url, tmp_path, with_worker=False) as gateway:
+        await book_sales(gateway, 1)
+        calls = Calls()
+        async with gateway.database.acquire() as other, other.transaction():
+            await other.execute("LOCK TABLE attempts IN SHARE MODE")
+            task = asyncio.create_task(deliver(gateway, calls))
+            await asyncio.sleep(0.1)
+            await gateway.database.execute(
+                "INSERT INTO holds (site, destination, since, until, reason) "
+                "VALUES ('acme', 'faurya', $1, $2, 'quota')",
+                START,
+                START + timedelta(hours=1),
+            )
+            assert not task.done()
+        await task
+        assert calls.asked == []
+        assert await attempts(gateway) == []
+        assert await gateway.deliveries() == {"payment:p1": ("pending", None)}
+
+
 async def test_an_old_success_does_not_lift_a_hold(database_url: str, tmp_path: Path) -> None:
     async with harness(database_url, tmp_path, with_worker=False) as gateway:
         await book_sales(gateway, 2)

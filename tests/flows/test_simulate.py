@@ -6,7 +6,9 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
+from gateway.app.serving import listening
 from gateway.config import Config, Server, load
 from gateway.flows.simulate import CannotSimulate, Prepared, Simulation, address, prepare, send
 from gateway.plugins import Live, PluginRegistry, open_all
@@ -182,3 +184,15 @@ async def test_nobody_there_ends_it() -> None:
     async with aiohttp.ClientSession() as http:
         (sent,) = await send(http, prepared, 5)
     assert (sent.status, sent.as_expected) == (None, False)
+
+
+async def test_it_is_sent_as_often_as_asked() -> None:
+    async def kept(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/webhooks/a/b", kept)
+    async with aiohttp.ClientSession() as http, listening(app, "127.0.0.1", 0) as port:
+        url = f"http://127.0.0.1:{port}/webhooks/a/b"
+        prepared = Prepared(url=url, headers={}, body=b"x", expected=200, trace_id="evt_1")
+        assert [one.status for one in await send(http, prepared, 3)] == [200, 200, 200]

@@ -163,7 +163,7 @@ async def test_closing_says_good_bye(database_url: str) -> None:
     one, two = await open_database(database_url), await open_database(database_url)
     assert await backends(one) == 2
     await two.close()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         while await backends(one) > 1:
             await asyncio.sleep(0.02)
     await one.close()

@@ -26,7 +26,7 @@ from gateway.plugins import PluginRegistry
 from gateway.sdk import ENTRY_POINT_GROUP, RevenueKind
 
 SECRET = "whsec_made_up_1"
-WAIT_SECONDS = 15.0
+WAIT_SECONDS = 60.0
 START = datetime(2026, 9, 1, 12, 0, tzinfo=UTC)
 
 CONFIG = """

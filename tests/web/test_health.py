@@ -62,7 +62,7 @@ async def test_without_a_database_it_is_alive_and_not_ready_and_says_so_soon(
         proxy.freeze()
     started = time.monotonic()
     answer = await get(here, "/readyz")
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 6
     await problem(answer, 503, "not_ready")
     assert answer.headers["Retry-After"] == "5"
     assert (await get(here, "/healthz")).status == 200
