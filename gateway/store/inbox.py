@@ -185,7 +185,7 @@ async def claim(
 
 FENCE = """
 SELECT connection, event_key FROM inbox
-WHERE site = $1 AND (connection, event_key) IN (SELECT * FROM unnest($2::text[], $3::text[])) AND lease = $4
+WHERE site = $1 AND connection = ANY($2::text[]) AND event_key = ANY($3::text[]) AND lease = $4
 ORDER BY connection, event_key
 FOR UPDATE
 """
@@ -205,6 +205,7 @@ UPDATE inbox SET outcome = done.outcome, reason = done.reason, detail = done.det
 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[], $9::text[])
      AS done (connection, event_key, outcome, reason, detail, due_at, waits_for, refs)
 WHERE inbox.site = $1 AND inbox.connection = done.connection AND inbox.event_key = done.event_key
+  AND inbox.connection = ANY($2::text[]) AND inbox.event_key = ANY($3::text[])
 """
 
 
@@ -220,7 +221,7 @@ async def wake(connection: Connection, site: str, refs: Sequence[tuple[str, str]
     await connection.execute(
         """
         UPDATE inbox SET due_at = $4
-        WHERE lease IS NULL AND due_at > $4 AND (site, connection, event_key) IN (
+        WHERE site = $1 AND lease IS NULL AND due_at > $4 AND (site, connection, event_key) IN (
             SELECT site, connection, event_key FROM inbox
             WHERE site = $1 AND (connection, waits_for) IN (SELECT * FROM unnest($2::text[], $3::text[]))
             ORDER BY connection, event_key
@@ -236,7 +237,9 @@ async def wake(connection: Connection, site: str, refs: Sequence[tuple[str, str]
 async def foreign_refs(connection: Connection, site: str, refs: Sequence[str]) -> set[tuple[str, str]]:
     """Return which of the refs belong to money that was another site's, as (connection, ref)."""
     rows = await connection.fetch(
-        "SELECT connection, unnest(refs) AS ref FROM inbox WHERE site = $1 AND refs && $2::text[]", site, refs
+        "SELECT connection, unnest(refs) AS ref FROM inbox WHERE site = $1 AND refs <> '{}' AND refs && $2::text[]",
+        site,
+        refs,
     )
     return {(row["connection"], row["ref"]) for row in rows}
 

@@ -24,8 +24,8 @@ from gateway.store.errors import SchemaTooOld, StoreUnavailable
             "error: cannot listen: address already in use: stop what listens there, or choose another port",
             1,
         ),
-        (KeyError("x"), "error: unexpected KeyError: 'x'; FAURYA_GATEWAY_DEBUG=1 shows where", 1),
-        (OSError("full"), "error: unexpected OSError: full; FAURYA_GATEWAY_DEBUG=1 shows where", 1),
+        (KeyError("x"), "error: unexpected KeyError; FAURYA_GATEWAY_DEBUG=1 shows where", 1),
+        (OSError("full"), "error: unexpected OSError; FAURYA_GATEWAY_DEBUG=1 shows where", 1),
     ],
 )  # fmt: skip
 def test_an_error_is_a_sentence_and_an_exit_code(error: Exception, text: str, code: int) -> None:
@@ -39,11 +39,11 @@ def test_a_traceback_is_shown_only_when_asked_for_and_without_secrets(
     error = ValueError("hunter2-secret is wrong")
     assert report(error) == 1
     said = capsys.readouterr().err
-    assert said == "error: unexpected ValueError: *** is wrong; FAURYA_GATEWAY_DEBUG=1 shows where\n"
+    assert said == "error: unexpected ValueError; FAURYA_GATEWAY_DEBUG=1 shows where\n"
     monkeypatch.setenv(DEBUG, "1")
     report(error)
     said = capsys.readouterr().err
-    assert said == "error: unexpected ValueError: *** is wrong\nValueError: *** is wrong\n"
+    assert said == "error: unexpected ValueError\nValueError: *** is wrong\n"
 
 
 @pytest.mark.parametrize(
