@@ -153,12 +153,10 @@ def _trace_id(config: Config, opened: Opened, body: bytes, headers: Mapping[str,
 
 
 async def send(http: aiohttp.ClientSession, prepared: Prepared, times: int) -> Sequence[Sent]:
-    """Send the webhook this many times, one after the other; stop where nobody answers."""
-    sent: list[Sent] = []
-    for _ in range(times):
+    """Send the webhook this many times (at least once), one after the other; stop where nobody answers."""
+    sent = [await _send(http, prepared)]
+    while len(sent) < times and sent[-1].status is not None:
         sent.append(await _send(http, prepared))
-        if sent[-1].status is None:
-            break
     return sent
 
 
