@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import structlog
+from aiohttp.http_exceptions import BadHttpMessage
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.telemetry import Backlog, Metrics, Redaction, configure_logging, log
@@ -224,3 +225,12 @@ def test_several_processes_are_added_up_and_the_database_is_asked_once(tmp_path:
     assert found["gateway_webhook_seconds_count", ()] == 2
     assert found["gateway_outbox_due", (("site", "acme"),)] == 3
     assert not [name for name, _ in found if name.endswith("_created")]
+
+
+def test_bytes_that_are_not_http_are_logged_calmly_and_not_quoted(capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging(Redaction(), as_json=True)
+    error = BadHttpMessage("Paddle-Signature: ts=1;h1=quoted")
+    logging.getLogger("aiohttp.server").error("Error handling request", exc_info=error)
+    line = capfd.readouterr().err
+    assert "not HTTP: BadHttpMessage" in line
+    assert "quoted" not in line
