@@ -10,21 +10,20 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
-from gateway.domain.books import refs_of
 from gateway.domain.errors import Malformed
-from gateway.domain.revenue import RevenueEvent
 from gateway.flows.context import Context
 from gateway.flows.decide import Writing, decide_all, rules_of
 from gateway.flows.handover import hand_over
 from gateway.flows.read import Failed, Reading, read, webhook_url
+from gateway.flows.write_down import write_down
 from gateway.plugins import Live
-from gateway.store import inbox, ledger, outbox
+from gateway.store import inbox, ledger
 from gateway.store.errors import StoreData
 from gateway.store.inbox import Claimed, Outcome
-from gateway.store.pool import Connection, StoreConflict
+from gateway.store.pool import StoreConflict
 from gateway.telemetry import log
 
 __all__ = ["book", "book_all", "rules_of", "webhook_url"]
@@ -163,30 +162,11 @@ async def _write_once(context: Context, claim: Claim, site: str, readings: Seque
         keys = sorted((reading.webhook.connection, reading.webhook.event_key) for reading in readings)
         ours = await inbox.still_ours(connection, site, keys, claim.lease)
         held = [reading for reading in readings if (reading.webhook.connection, reading.webhook.event_key) in ours]
-        books = await ledger.read_books(connection, site, _events_of(held))
+        events = [(reading.webhook.connection, event) for reading in held for event in reading.events]
+        books = await ledger.read_books(connection, site, events)
         writing = decide_all(claim.live.config, site, held, books, now, context.redaction.clean)
-        await _write_down(connection, site, writing, now)
+        await write_down(connection, site, writing, now, "webhook")
     return writing
-
-
-def _events_of(readings: Sequence[Reading]) -> list[tuple[str, RevenueEvent]]:
-    return [(reading.webhook.connection, event) for reading in readings for event in reading.events]
-
-
-async def _write_down(connection: Connection, site: str, writing: Writing, now: datetime) -> None:
-    new = [booked.entry for booked in writing.new]
-    filled = [booked.entry for booked in writing.filled]
-    if new or filled:
-        await ledger.insert(connection, site, new, "webhook")
-        await ledger.fill(connection, site, filled)
-        dispatches = [booked.dispatch for booked in (*writing.new, *writing.filled) if booked.dispatch]
-        await outbox.put(connection, site, dispatches, now)
-        await ledger.attribute_siblings(connection, site, [*new, *filled], now)
-    await inbox.settle(connection, site, writing.outcomes)
-    refs = {(entry.connection, ref) for entry in new for ref in refs_of(entry.event)}
-    refs |= {(outcome.connection, ref) for outcome in writing.outcomes for ref in outcome.refs}
-    if refs:
-        await inbox.wake(connection, site, sorted(refs), now)
 
 
 def _tell(context: Context, site: str, outcome: Outcome) -> None:

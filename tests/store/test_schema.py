@@ -26,7 +26,7 @@ from gateway.store.schema import (
     needed_revision,
 )
 
-TABLES = ["attempts", "checkouts", "holds", "inbox", "ledger", "outbox", "refusals", "sites"]
+TABLES = ["attempts", "checkouts", "holds", "inbox", "ledger", "outbox", "refusals", "sites", "sweeps", "watches"]
 
 
 @pytest_asyncio.fixture(name="empty_url")
@@ -106,7 +106,7 @@ async def test_whoever_comes_second_finds_the_work_done(empty_url: str) -> None:
 
 async def test_an_older_schema_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.store.schema.needed_revision", lambda: "0099")
-    with pytest.raises(SchemaTooOld, match="the schema is 0001, this version needs 0099"):
+    with pytest.raises(SchemaTooOld, match="the schema is 0002, this version needs 0099"):
         await verdict(database_url)
 
 
