@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any
 
+from gateway.domain.delivery import JITTER
 from gateway.flows.book import book_all
 from gateway.flows.context import Context
 from gateway.flows.deliver import Deliverer
@@ -18,8 +19,16 @@ LOOK_SECONDS = 1.0
 
 PURGE_EVERY = timedelta(hours=1)
 PURGE_ROWS = 1000
-MENDABLE = ("bad_key", "not_implemented", "redirected", "visitors_not_found")
+LONGEST_PAUSE_SECONDS = 4.0
+"""Between two tries to reach a database that is away; the first comes after half a second, then the wait doubles."""
+
+MENDABLE = ("unavailable", "bad_key", "not_implemented", "redirected", "visitors_not_found")
 """Holds that a change of configuration may have mended: probed at the start and after a reload."""
+
+
+def away_pause(times: int, draw: float) -> float:
+    """Return the seconds before the next try after the `times`-th without a database; `draw` spreads the processes."""
+    return min(LOOK_SECONDS / 4 * (1 << min(times, 10)), LONGEST_PAUSE_SECONDS) * (1 - JITTER + 2 * JITTER * draw)
 
 
 class Worker:
@@ -47,14 +56,16 @@ class Worker:
     async def run(self) -> None:
         """Work until `stop`."""
         await self.probe_now()
+        away = 0
         while not self._stopping.is_set():
             self._signal.clear()
             try:
-                pause = await self._round()
+                pause, away = await self._round(), 0
                 self.beat = self._context.now()
             except StoreError as error:
-                log().warning("worker.database_away", error=str(error))
-                pause = LOOK_SECONDS
+                away += 1
+                pause = away_pause(away, self._context.draw())
+                log().warning("worker.database_away", error=str(error), again_in_seconds=round(pause, 1))
             except Exception:  # noqa: BLE001 - a worker that ended silently would leave everything undelivered
                 log().exception("worker.failed")
                 pause = LOOK_SECONDS

@@ -128,6 +128,7 @@ class HoldReason(StrEnum):
     NOT_IMPLEMENTED = "not_implemented"  # 501
     REDIRECTED = "redirected"  # 3xx: the address in the configuration is not the API's
     VISITORS_NOT_FOUND = "visitors_not_found"  # many 404 in a row: probably another site's key
+    UNAVAILABLE = "unavailable"  # no answer, or server errors, several times in a row: the circuit is open
     OPERATOR = "operator"
 
 
@@ -145,7 +146,7 @@ class Verdict:
     What one answer means.
 
     `status` is final, or PENDING: again. `spends` says whether the attempt counts against the schedule; `again_in`
-    overrides the schedule's waiting time; `hold` pauses the site.
+    overrides the schedule's waiting time, `at_least` only lengthens it; `hold` pauses the site.
     """
 
     attempt: AttemptVerdict
@@ -153,6 +154,7 @@ class Verdict:
     reason: Reason | None = None
     spends: bool = True
     again_in: timedelta | None = None
+    at_least: timedelta | None = None
     hold: Hold | None = None
 
 

@@ -1,11 +1,18 @@
-"""When a held site is tried again: with one real due delivery, after a wait that grows while the fault lasts."""
+"""
+When a site's deliveries are paused, and when it is tried again: with one real due delivery, after a wait that grows.
+"""
 
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from gateway.domain.delivery import JITTER, HoldReason
 
 NOT_FOUND_STREAK = 10
 """Answers "visitor not found" in a row, over all deliveries of a site, that hold it as `VISITORS_NOT_FOUND`."""
+
+FAILURES_IN_A_ROW = 5
+"""Calls without a usable answer, one after the other over all deliveries of a site, that open its circuit."""
 
 LONGEST_RETRY_AFTER = timedelta(hours=24)
 """A longer `Retry-After` is cut: a typing mistake on the other side must not stop a site for a year."""
@@ -18,6 +25,11 @@ QUOTA_WAITS = (timedelta(minutes=15), timedelta(hours=4))
 
 FAULT_WAITS = (timedelta(minutes=5), timedelta(hours=1))
 """First and longest wait for a fault that a person must mend (key, address): found soon after it is mended."""
+
+OPEN_WAITS = (timedelta(seconds=1), timedelta(seconds=8))
+"""First and longest wait of an open circuit: a call every few seconds is no burden, and money flows soon after."""
+
+WAITS = {HoldReason.QUOTA: QUOTA_WAITS, HoldReason.UNAVAILABLE: OPEN_WAITS}
 
 
 def next_probe(
@@ -34,7 +46,22 @@ def next_probe(
     if retry_after is not None:
         asked = min(max(retry_after, SHORTEST_RETRY_AFTER), LONGEST_RETRY_AFTER)
         return asked * (1 + JITTER * draw)
-    first, longest = QUOTA_WAITS if reason is HoldReason.QUOTA else FAULT_WAITS
+    first, longest = WAITS.get(reason, FAULT_WAITS)
     doublings = min(previous_probes, 10)  # a hold may last for years; 2^10 is past every longest wait
     grown = min(first * (1 << doublings), longest)
     return grown * (1 - JITTER + 2 * JITTER * draw)
+
+
+@dataclass(frozen=True, slots=True)
+class Circuits:
+    """How often, without an answer in between, each site's Faurya was not there; each process counts for itself."""
+
+    _failures: Counter[str] = field(default_factory=Counter)
+
+    def opens(self, site: str, *, failed: bool) -> bool:
+        """Take one more call into account; say whether it is time to pause the site's deliveries."""
+        if not failed:
+            self._failures.pop(site, None)
+            return False
+        self._failures[site] += 1
+        return self._failures[site] >= FAILURES_IN_A_ROW

@@ -7,12 +7,13 @@ What one answer of Faurya means, in both dialects.
     409, 400 speaking of duplicates already recorded
     400 after an unclear attempt    taken for a duplicate whose wording we do not know
     other 4xx                       rejected
-    408, 425, 5xx, none             again by the schedule; whether it was recorded is unclear
+    408, 425, 5xx, none             again by the schedule, not before `Retry-After`; whether it was recorded is unclear
 """
 
 from collections.abc import Sequence
 
 from gateway.domain.delivery import Answer, AttemptVerdict, Earlier, Hold, HoldReason, Reason, Status, Verdict
+from gateway.domain.holds import LONGEST_RETRY_AFTER
 from gateway.faurya.wording import speaks_of_duplicate
 
 HOLDING = {
@@ -36,18 +37,19 @@ def judge(answer: Answer, earlier: Sequence[Earlier]) -> Verdict:
     """Return what `answer` means. `earlier` are the attempts before it, without the one that is judged."""
     status = answer.status
     if status is None:
-        return _again(AttemptVerdict.UNCLEAR if answer.sent else AttemptVerdict.NOT_SENT)
+        return _again(AttemptVerdict.UNCLEAR if answer.sent else AttemptVerdict.NOT_SENT, answer)
     if 200 <= status < 300:
         return Verdict(attempt=AttemptVerdict.RECORDED, status=Status.RECORDED)
     if status in HOLDING:
         return _held(HOLDING[status], answer)
     if status in PASSING or not 400 <= status < 500:
-        return _again(AttemptVerdict.UNCLEAR)
+        return _again(AttemptVerdict.UNCLEAR, answer)
     return _refused(status, answer.body, {attempt.verdict for attempt in earlier})
 
 
-def _again(attempt: AttemptVerdict) -> Verdict:
-    return Verdict(attempt=attempt, status=Status.PENDING)
+def _again(attempt: AttemptVerdict, answer: Answer) -> Verdict:
+    asked = min(answer.retry_after, LONGEST_RETRY_AFTER) if answer.retry_after is not None else None
+    return Verdict(attempt=attempt, status=Status.PENDING, at_least=asked)
 
 
 def _held(reason: HoldReason, answer: Answer) -> Verdict:

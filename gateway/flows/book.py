@@ -9,21 +9,24 @@ crash anywhere leaves a row that is due again when its lease ends, and keys that
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime
+from time import monotonic
 from uuid import UUID
 
 from gateway.domain.errors import Malformed
 from gateway.flows.context import Context
 from gateway.flows.decide import Writing, decide_all, rules_of
 from gateway.flows.handover import hand_over
+from gateway.flows.leases import renewed
 from gateway.flows.read import Failed, Reading, read, webhook_url
 from gateway.flows.write_down import write_down
 from gateway.plugins import Live
-from gateway.store import inbox, ledger
-from gateway.store.errors import StoreData
+from gateway.store import inbox, leases, ledger
+from gateway.store.errors import StoreData, StoreUnavailable
 from gateway.store.inbox import Claimed, Outcome
-from gateway.store.pool import StoreConflict
+from gateway.store.pool import Connection, StoreConflict
 from gateway.telemetry import log
 
 __all__ = ["book", "book_all", "rules_of", "webhook_url"]
@@ -40,41 +43,62 @@ TOGETHER_SECONDS = 0.25
 LOOK_SECONDS = 1.0
 """How soon new webhooks are seen while slow ones are still being read."""
 
-FOR_WRITING = timedelta(seconds=10)
-"""Of a lease, kept for the writing after the slowest reading."""
-
 CONFLICTS = 5
 """Deadlocks in a row after which a batch is left to its lease; one is already rare."""
+
+WRITE_AGAIN_SECONDS = 0.5
+"""Between two tries to write what was read, while the database is away."""
+
+STOP_SECONDS = 5.0
+"""What readings have left when the process is told to stop; what is not read by then is given back for others."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Claim:
-    """Webhooks claimed together, and the configuration that was in force then."""
+    """Webhooks claimed together, and the configuration that was in force then. `open` are those not written yet."""
 
     live: Live
     lease: UUID
-    rows: Sequence[Claimed]
+    ends: datetime
+    open: dict[tuple[str, str], Claimed]
 
 
 UnderWay = dict[asyncio.Task[Reading], Claim]
 
 
-async def book_all(context: Context, live: Callable[[], Live], site: str, stopping: asyncio.Event) -> None:
+async def book_all(
+    context: Context,
+    live: Callable[[], Live],
+    site: str,
+    stopping: asyncio.Event,
+    *,
+    stop_seconds: float = STOP_SECONDS,
+) -> None:
     """
     Read and book the due webhooks of one site until none is left.
 
-    `live` is asked at every claim, so that a reload is obeyed. Once `stopping` is set nothing more is claimed, and what
-    is being read is finished.
+    `live` is asked at every claim, so that a reload is obeyed. Once `stopping` is set nothing more is claimed; what is
+    being read is finished, or given back where that takes longer than `stop_seconds`.
     """
     under_way: UnderWay = {}
+    claims: list[Claim] = []
+    until = float("inf")
     try:
-        while True:
-            claim = None if stopping.is_set() else await _claim(context, live(), site, under_way)
-            if claim is not None:
-                under_way |= _started(context, claim)
-            if not under_way:
-                return
-            await _write_finished(context, site, under_way, fresh=claim is not None)
+        async with _leases_renewed(context, live(), site, claims):
+            while True:
+                claim = None if stopping.is_set() else await _claim(context, live(), site, under_way)
+                if claim is not None:
+                    claims.append(claim)
+                    under_way |= _started(context, claim)
+                if not under_way:
+                    return
+                await _write_finished(context, site, under_way, fresh=claim is not None)
+                claims[:] = [claim for claim in claims if claim.open]
+                if stopping.is_set():
+                    until = min(until, monotonic() + stop_seconds)
+                    if monotonic() >= until:
+                        await _give_back(context, site, claims)
+                        return
     finally:
         _cancel(under_way)
 
@@ -84,29 +108,47 @@ async def book(context: Context, live: Live, site: str) -> int:
     claim = await _claim(context, live, site, {})
     if claim is None:
         return 0
-    under_way = _started(context, claim)
+    claimed, under_way = len(claim.open), _started(context, claim)
     try:
-        while under_way:
-            await _write_finished(context, site, under_way, fresh=True)
+        async with _leases_renewed(context, live, site, [claim]):
+            while under_way:
+                await _write_finished(context, site, under_way, fresh=True)
     finally:
         _cancel(under_way)
-    return len(claim.rows)
+    return claimed
 
 
 async def _claim(context: Context, live: Live, site: str, under_way: UnderWay) -> Claim | None:
     crowd = Counter(task.get_name() for task in under_way)
     names = [name for place, name in live.connections if place == site and crowd[name] < CROWD]
-    lease_for = max(live.config.worker.lease, live.config.plugins.deadline + FOR_WRITING)
-    now, lease = context.now(), UUID(bytes=context.entropy(16))
+    now, lease_for, lease = context.now(), live.config.worker.lease, UUID(bytes=context.entropy(16))
     async with context.database.transaction() as connection:
         rows = await inbox.claim(connection, site, names, now=now, lease=lease, lease_for=lease_for, limit=BATCH)
-    return Claim(live, lease, rows) if rows else None
+    return Claim(live, lease, now + lease_for, {(row.connection, row.event_key): row for row in rows}) if rows else None
+
+
+def _leases_renewed(
+    context: Context, live: Live, site: str, claims: Sequence[Claim]
+) -> AbstractAsyncContextManager[None]:
+    async def renew(connection: Connection, until: datetime) -> None:
+        await leases.renew_webhooks(connection, site, _places(claims), until)
+
+    return renewed(context, live.config.worker.lease, renew)
+
+
+def _places(claims: Sequence[Claim]) -> list[tuple[str, str, UUID]]:
+    return [(name, key, claim.lease) for claim in claims for name, key in claim.open]
+
+
+async def _give_back(context: Context, site: str, claims: Sequence[Claim]) -> None:
+    async with context.database.transaction() as connection:
+        await leases.give_back_webhooks(connection, site, _places(claims), context.now())
 
 
 def _started(context: Context, claim: Claim) -> UnderWay:
     return {
         asyncio.create_task(read(context, claim.live, webhook), name=webhook.connection): claim
-        for webhook in claim.rows
+        for webhook in claim.open.values()
     }
 
 
@@ -125,8 +167,26 @@ async def _write_finished(context: Context, site: str, under_way: UnderWay, *, f
     for task in [task for task in under_way if task.done()]:
         finished.setdefault(under_way.pop(task), []).append(task.result())
     for claim, readings in finished.items():
-        await hand_over(context, claim.live, readings)
-        await _write(context, claim, site, readings)
+        await _write_patiently(context, claim, site, readings)
+        for reading in readings:
+            del claim.open[reading.webhook.connection, reading.webhook.event_key]
+
+
+async def _write_patiently(context: Context, claim: Claim, site: str, readings: Sequence[Reading]) -> None:
+    """Write what was read; while the database is away keep it, as long as the claim lasts, instead of reading anew."""
+    while True:
+        try:
+            await hand_over(context, claim.live, readings)
+            await _write(context, claim, site, readings)
+        except StoreConflict:
+            raise
+        except StoreUnavailable as error:
+            if context.now() >= claim.ends:
+                raise
+            log().warning("webhook.not_written", site=site, webhooks=len(readings), error=str(error))
+            await asyncio.sleep(WRITE_AGAIN_SECONDS)
+        else:
+            return
 
 
 async def _write(context: Context, claim: Claim, site: str, readings: Sequence[Reading]) -> None:

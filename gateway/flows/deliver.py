@@ -8,7 +8,7 @@ without a verdict and knows that the outcome is unclear. No transaction is open 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import perf_counter
 from uuid import UUID
 
@@ -20,25 +20,26 @@ from gateway.domain.delivery import (
     Reason,
     Status,
     Verdict,
-    next_wait,
 )
 from gateway.domain.errors import Malformed
+from gateway.domain.holds import Circuits
 from gateway.flows.context import Context
 from gateway.flows.dialect import judged, not_carried, request_for
-from gateway.flows.hold import hold_before, learn_after
+from gateway.flows.hold import counted, hold_before, learn_after
+from gateway.flows.leases import renewed
+from gateway.flows.settlement import settlement_of
 from gateway.plugins import Live
-from gateway.store import holds, outbox
+from gateway.store import holds, leases, outbox
 from gateway.store.batches import GroupCommit
 from gateway.store.errors import StoreError, StoreUnavailable
 from gateway.store.outbox import ClaimedDelivery, Settlement
+from gateway.store.pool import Connection
 from gateway.telemetry import log
 
 HTTP_TIMEOUT = timedelta(seconds=10)
 """Of one call of Faurya; no send starts with less lease left, so that nobody else sends the same meanwhile."""
 
 SETTLE_AGAIN_SECONDS = 0.5
-
-ANSWER_CHARS = 4096
 
 TOO_LATE = Verdict(attempt=AttemptVerdict.NOT_SENT, status=Status.PENDING, spends=False, again_in=timedelta(0))
 """The lease ends before a call could: nothing is sent, and the next claim comes at once."""
@@ -47,6 +48,9 @@ IMPOSSIBLE = Verdict(attempt=AttemptVerdict.NOT_SENT, status=Status.REJECTED, re
 """The movement has no form in the dialect (an amount beyond every limit); the answer kept says what is wrong."""
 
 Send = Callable[[OutgoingRequest], Awaitable[Answer]]
+
+
+UnderWay = dict[asyncio.Task[None], ClaimedDelivery]
 
 
 class HeldMeanwhile(Exception):
@@ -61,6 +65,7 @@ class Deliverer:
         self._send = send
         self._settler: GroupCommit[Settlement, bool] = GroupCommit(self._settle_batch)
         self._more: dict[str, asyncio.Event] = {}
+        self._circuits = Circuits()
 
     async def deliver(self, live: Callable[[], Live], site: str, stopping: asyncio.Event) -> None:
         """
@@ -68,34 +73,40 @@ class Deliverer:
 
         `live` is asked at every claim, so that a reload is obeyed by a site that is never idle.
         """
-        under_way: set[asyncio.Task[None]] = set()
+        under_way: UnderWay = {}
         more = self._more[site] = asyncio.Event()
-        try:
-            while not stopping.is_set():
-                more.clear()
-                under_way |= await self._start(live(), site, len(under_way), stopping)
-                if not under_way:
-                    return
-                under_way = await _first_done_or(more, under_way)
-        finally:
-            del self._more[site]
-            if under_way:
-                await asyncio.wait(under_way)
+
+        async def renew(connection: Connection, until: datetime) -> None:
+            held = [(row.connection, row.key, row.lease) for row in under_way.values()]
+            await leases.renew_deliveries(connection, site, held, until)
+
+        async with renewed(self._context, live().config.worker.lease, renew):
+            try:
+                while not stopping.is_set():
+                    more.clear()
+                    under_way |= await self._start(live(), site, len(under_way), stopping)
+                    if not under_way:
+                        return
+                    await _first_done_or(more, under_way)
+            finally:
+                del self._more[site]
+                if under_way:
+                    await asyncio.wait(under_way)
 
     def nudge(self, site: str) -> None:
         """Say that more is due at a site that is being delivered."""
         if site in self._more:
             self._more[site].set()
 
-    async def _start(self, live: Live, site: str, under_way: int, stopping: asyncio.Event) -> set[asyncio.Task[None]]:
+    async def _start(self, live: Live, site: str, under_way: int, stopping: asyncio.Event) -> UnderWay:
         free = live.config.worker.concurrency_per_site - under_way
         if free <= 0:
-            return set()
+            return {}
         try:
             claimed, probe = await self._claim(live, site, free)
         except HeldMeanwhile:
-            return set()
-        return {asyncio.create_task(self._attempt(live, due, probe, stopping)) for due in claimed}
+            return {}
+        return {asyncio.create_task(self._attempt(live, due, probe, stopping)): due for due in claimed}
 
     async def _claim(self, live: Live, site: str, limit: int) -> tuple[list[ClaimedDelivery], bool]:
         """Claim due deliveries; of a held site only one, as its probe, and only when it is time for one."""
@@ -118,7 +129,17 @@ class Deliverer:
     async def _attempt(self, live: Live, delivery: ClaimedDelivery, probe: bool, stopping: asyncio.Event) -> None:
         started = perf_counter()
         verdict, answer = await self._tried(live, delivery)
-        settlement = self._settlement(live, delivery, verdict, answer, round((perf_counter() - started) * 1000))
+        verdict = counted(self._circuits, delivery.site, verdict, answer, probe=probe)
+        settlement = settlement_of(
+            delivery,
+            verdict,
+            answer,
+            now=self._context.now(),
+            schedule=live.config.retry.schedule,
+            draw=self._context.draw(),
+            kept=self._context.redaction.clean(answer.body or answer.error or ""),
+            milliseconds=round((perf_counter() - started) * 1000),
+        )
         await hold_before(self._context, delivery.site, verdict, probe=probe)
         await self._settle(live, delivery, settlement, stopping)
         await learn_after(self._context, delivery.site, verdict, answer, probe=probe)
@@ -138,37 +159,6 @@ class Deliverer:
         with self._context.metrics.delivery_seconds.time():
             answer = await self._send(request)
         return judged(answer, delivery, site), answer
-
-    def _settlement(
-        self, live: Live, delivery: ClaimedDelivery, verdict: Verdict, answer: Answer, milliseconds: int
-    ) -> Settlement:
-        now = self._context.now()
-        spent = delivery.spent + (verdict.spends and verdict.status is Status.PENDING)
-        status, reason, due_at = verdict.status, verdict.reason, None
-        if status is Status.PENDING:
-            wait = verdict.again_in
-            if wait is None and verdict.spends:
-                wait = next_wait(live.config.retry.schedule, spent, self._context.draw())
-            if wait is None and verdict.spends:
-                status, reason = Status.DEAD, Reason.SCHEDULE_EXHAUSTED
-            else:
-                due_at = now + (wait or timedelta(0))
-        return Settlement(
-            site=delivery.site,
-            connection=delivery.connection,
-            key=delivery.key,
-            number=delivery.number,
-            lease=delivery.lease,
-            verdict=verdict.attempt,
-            status=status,
-            reason=reason,
-            spent=spent,
-            due_at=due_at,
-            recorded_at=now if status in SUCCESSES else None,
-            status_code=answer.status,
-            answer=self._context.redaction.clean(answer.body or answer.error or "")[:ANSWER_CHARS],
-            milliseconds=milliseconds,
-        )
 
     async def _settle(
         self, live: Live, delivery: ClaimedDelivery, settlement: Settlement, stopping: asyncio.Event
@@ -231,12 +221,12 @@ class Deliverer:
         await self._settler.drain()
 
 
-async def _first_done_or(more: asyncio.Event, under_way: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
-    """Return what is still under way once something ended or more is due."""
+async def _first_done_or(more: asyncio.Event, under_way: UnderWay) -> None:
+    """Return once something ended, which is taken out, or more is due."""
     signal = asyncio.create_task(more.wait())
-    done, left = await asyncio.wait({*under_way, signal}, return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait({*under_way, signal}, return_when=asyncio.FIRST_COMPLETED)
     signal.cancel()
-    for task in done - {signal}:
+    for task in [task for task in under_way if task in done]:
+        del under_way[task]
         if error := task.exception():
             log().error("delivery.failed", exc_info=error)
-    return {task for task in under_way if task in left}

@@ -3,12 +3,16 @@ An answer of Faurya holds a site, or shows that it works again.
 
 Many calls of a site are under way when its key goes bad. The first bad answer begins the hold; after that only the
 probe's answer counts, so that neither the stragglers' failures lengthen the wait nor an old success lifts the hold.
+
+A circuit is a hold too: after several calls without a usable answer the site's deliveries stop, one at a time probes
+every few seconds, and no other delivery spends its schedule on a Faurya that is not there.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 from gateway.domain.delivery import Answer, AttemptVerdict, Hold, HoldReason, Verdict
-from gateway.domain.holds import NOT_FOUND_STREAK, next_probe
+from gateway.domain.holds import NOT_FOUND_STREAK, Circuits, next_probe
 from gateway.flows.context import Context
 from gateway.store import holds, outbox
 from gateway.store.errors import StoreError
@@ -17,6 +21,23 @@ from gateway.telemetry import log
 
 PROBE_PAUSE = timedelta(seconds=30)
 """Until a held site's next probe where the last one told nothing about the hold (a timeout, a 5xx)."""
+
+
+FAILED = frozenset({AttemptVerdict.UNCLEAR, AttemptVerdict.NOT_SENT})
+"""What a call came to that tells nothing about the payment: Faurya was not there, or not well."""
+
+
+def counted(circuits: Circuits, site: str, verdict: Verdict, answer: Answer, *, probe: bool) -> Verdict:
+    """Return the verdict, with a hold where this was one failure too many; a probe's answer says that by itself."""
+    if _never_asked(verdict, answer):
+        return verdict
+    if not circuits.opens(site, failed=verdict.attempt in FAILED) or probe:
+        return verdict
+    return replace(verdict, hold=Hold(reason=HoldReason.UNAVAILABLE, retry_after=answer.retry_after))
+
+
+def _never_asked(verdict: Verdict, answer: Answer) -> bool:
+    return verdict.attempt is AttemptVerdict.NOT_SENT and answer.error is None
 
 
 async def hold_before(context: Context, site: str, verdict: Verdict, *, probe: bool) -> None:
@@ -40,7 +61,7 @@ async def learn_after(context: Context, site: str, verdict: Verdict, answer: Ans
             if not_found and await outbox.not_found_in_a_row(connection, site, NOT_FOUND_STREAK) >= NOT_FOUND_STREAK:
                 await _hold(context, connection, site, Hold(reason=HoldReason.VISITORS_NOT_FOUND), probe=probe)
             elif probe:
-                await _end_probe(context, connection, site, answer)
+                await _end_probe(context, connection, site, verdict, answer)
     except StoreError as error:
         log().warning("site.hold_not_noted", site=site, error=str(error))
 
@@ -57,10 +78,18 @@ async def _hold(context: Context, connection: Connection, site: str, hold: Hold,
     log().error("site.held", site=site, reason=hold.reason.value, until=until and until.isoformat())
 
 
-async def _end_probe(context: Context, connection: Connection, site: str, answer: Answer) -> None:
-    works = answer.status is not None and answer.status < 500
-    never_asked = answer.status is None and answer.error is None
+async def _end_probe(context: Context, connection: Connection, site: str, verdict: Verdict, answer: Answer) -> None:
+    works, never_asked = verdict.attempt not in FAILED, _never_asked(verdict, answer)
+    if not works and not never_asked and await _is_open(connection, site):
+        hold = Hold(reason=HoldReason.UNAVAILABLE, retry_after=answer.retry_after)
+        await _hold(context, connection, site, hold, probe=True)
+        return
     again_in = timedelta(0) if never_asked else PROBE_PAUSE
     await holds.end_probe(connection, site, lift=works, now=context.now(), again_in=again_in)
     if works:
         log().info("site.lifted", site=site)
+
+
+async def _is_open(connection: Connection, site: str) -> bool:
+    standing = await holds.find(connection, site)
+    return standing is not None and standing.reason == HoldReason.UNAVAILABLE

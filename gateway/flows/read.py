@@ -38,9 +38,21 @@ class Reading:
         return () if isinstance(self.found, (Ignored, Failed)) else self.found
 
 
+MOST_LOST = 5
+"""
+Readings lost with their process after which a webhook is not read again. From the second on it is read alone, so by
+now it has ended the process three times without company.
+"""
+
+
 async def read(context: Context, live: Live, webhook: Claimed) -> Reading:
     """Return what the plugin makes of a webhook; its failures are values."""
     opened = live.connections[webhook.site, webhook.connection]
+    if webhook.lost >= MOST_LOST:
+        text = (
+            f"{opened.connection.plugin}: {webhook.lost} times the process ended, or lost its lease, while reading it"
+        )
+        return Reading(webhook, Failed("plugin_failed", text))
     try:
         found = await extract(opened, _delivery(live.config, webhook), live.config.plugins.deadline)
     except Unavailable as error:

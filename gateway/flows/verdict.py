@@ -47,6 +47,7 @@ HOLDS = {
     "not_implemented": "Faurya says that the endpoint is not finished: check faurya.api and faurya.url",
     "redirected": "Faurya answers with a redirect: check faurya.url",
     "visitors_not_found": "Faurya knows none of the visitors: the key probably belongs to another site",
+    "unavailable": "Faurya does not answer, or answers with server errors; it is asked again every few seconds",
     "operator": "somebody put the site on hold",
 }
 

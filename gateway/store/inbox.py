@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -11,7 +12,10 @@ from gateway.domain.messages import Headers, Proof, headers_of
 from gateway.store.pool import Connection
 
 COLUMNS = """site, connection, event_key, id, event_id, event_type, method, headers, query, body, received_at,
-       remote_ip, proof, seen, outcome, reason, detail, attempts, waits_for"""
+       remote_ip, proof, seen, outcome, reason, detail, attempts, waits_for, lost"""
+
+SUSPECT = 2
+"""Lost readings after which a webhook is read alone: it may be what ended the process, and takes no other with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +45,10 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed(Webhook):
-    """A webhook that this worker reads under a lease."""
+    """A webhook that this worker reads under a lease. `lost` counts readings whose process never came to an end."""
 
     attempts: int
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,7 @@ RETURNING site, connection, event_key, (xmax = 0) AS new
 READ_AGAIN = """
 UPDATE inbox SET body = new.body, headers = new.headers, query = new.query, method = new.method,
     event_type = new.event_type, proof = new.proof, outcome = 'received', reason = NULL, detail = NULL,
-    attempts = 0, due_at = new.received_at, lease = NULL, waits_for = NULL, refs = '{}'
+    attempts = 0, lost = 0, due_at = new.received_at, lease = NULL, waits_for = NULL, refs = '{}'
 FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::text[], $7::text[], $8::text[],
             $9::text[], $10::timestamptz[])
      AS new (site, connection, event_key, body, headers, query, method, event_type, proof, received_at)
@@ -139,10 +144,10 @@ async def keep(connection: Connection, batch: Sequence[Webhook]) -> list[Kept]:
 
 
 CLAIM = f"""
-UPDATE inbox SET lease = $4, due_at = $5, attempts = attempts + 1
+UPDATE inbox SET lease = $4, due_at = $5, attempts = attempts + 1, lost = lost + (lease IS NOT NULL)::integer
 WHERE (site, connection, event_key) IN (
     SELECT site, connection, event_key FROM inbox
-    WHERE site = $1 AND connection = ANY($2::text[]) AND due_at <= $3
+    WHERE site = $1 AND connection = ANY($2::text[]) AND due_at <= $3 AND (lost >= $7) = $8
     ORDER BY due_at LIMIT $6
     FOR UPDATE SKIP LOCKED)
 RETURNING {COLUMNS}
@@ -159,28 +164,36 @@ async def claim(
     lease_for: timedelta,
     limit: int,
 ) -> list[Claimed]:
-    """Claim due webhooks of one site for reading. A claim ends with its lease: `due_at` is when that is."""
-    rows = await connection.fetch(CLAIM, site, connections, now, lease, now + lease_for, limit)
-    return [
-        Claimed(
-            site=row["site"],
-            connection=row["connection"],
-            event_key=row["event_key"],
-            id=row["id"],
-            event_id=row["event_id"],
-            event_type=row["event_type"],
-            method=row["method"],
-            headers=row["headers"] or b"",
-            query=row["query"] or "",
-            body=row["body"] or b"",
-            received_at=row["received_at"],
-            remote_ip=row["remote_ip"],
-            proof=row["proof"],
-            seen=row["seen"],
-            attempts=row["attempts"],
-        )
-        for row in rows
-    ]
+    """
+    Claim due webhooks of one site for reading. A claim ends with its lease: `due_at` is when that is.
+
+    Once nothing else is due, a webhook whose reading was lost before is claimed alone.
+    """
+    until = now + lease_for
+    rows = await connection.fetch(CLAIM, site, connections, now, lease, until, limit, SUSPECT, False)
+    rows = rows or await connection.fetch(CLAIM, site, connections, now, lease, until, 1, SUSPECT, True)
+    return [_claimed(row) for row in rows]
+
+
+def _claimed(row: Any) -> Claimed:
+    return Claimed(
+        site=row["site"],
+        connection=row["connection"],
+        event_key=row["event_key"],
+        id=row["id"],
+        event_id=row["event_id"],
+        event_type=row["event_type"],
+        method=row["method"],
+        headers=row["headers"] or b"",
+        query=row["query"] or "",
+        body=row["body"] or b"",
+        received_at=row["received_at"],
+        remote_ip=row["remote_ip"],
+        proof=row["proof"],
+        seen=row["seen"],
+        attempts=row["attempts"],
+        lost=row["lost"],
+    )
 
 
 FENCE = """

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from gateway.domain.delivery import HoldReason
-from gateway.domain.holds import next_probe
+from gateway.domain.holds import FAILURES_IN_A_ROW, Circuits, next_probe
 
 MIDDLE = 0.5
 """The draw that moves our own waits by nothing."""
@@ -45,3 +45,19 @@ def test_jitter_never_undercuts_what_the_other_side_asked_for():
 
 def test_an_operators_hold_is_never_probed():
     assert next_probe(HoldReason.OPERATOR, 0, timedelta(seconds=60), MIDDLE) is None
+
+
+@pytest.mark.parametrize(("probes", "seconds"), [(0, 1), (1, 2), (2, 4), (3, 8), (4, 8), (10**9, 8)])
+def test_an_open_circuit_is_probed_after_a_second_growing_to_8(probes, seconds):
+    assert next_probe(HoldReason.UNAVAILABLE, probes, None, MIDDLE) == timedelta(seconds=seconds)
+
+
+def test_a_circuit_opens_after_five_failures_in_a_row_of_one_site_and_stays_ready_to():
+    circuits = Circuits()
+    for _ in range(FAILURES_IN_A_ROW - 1):
+        assert not circuits.opens("acme", failed=True)
+        assert not circuits.opens("globex", failed=True)
+    assert not circuits.opens("globex", failed=False)
+    assert circuits.opens("acme", failed=True)
+    assert circuits.opens("acme", failed=True)
+    assert not circuits.opens("globex", failed=True)

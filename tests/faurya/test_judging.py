@@ -54,7 +54,14 @@ def test_a_used_up_quota_holds_the_site_for_as_long_as_faurya_asks(judge, asked)
 @pytest.mark.parametrize("status", [None, 101, 408, 425, 500, 502, 503, 504, 599, 600, 999])
 def test_passing_faults_come_again_by_the_schedule_and_leave_the_outcome_unclear(judge, status):
     answer = Answer(status=status, body="already exists", retry_after=timedelta(hours=9))
-    assert judge(answer, []) == Verdict(attempt=A.UNCLEAR, status=Status.PENDING)
+    assert judge(answer, []) == Verdict(attempt=A.UNCLEAR, status=Status.PENDING, at_least=timedelta(hours=9))
+
+
+@BOTH
+@pytest.mark.parametrize("status", [408, 503])
+def test_a_passing_fault_may_say_when_to_come_again_but_not_in_a_year(judge, status):
+    assert judge(Answer(status=status), []).at_least is None
+    assert judge(Answer(status=status, retry_after=timedelta(days=365)), []).at_least == timedelta(hours=24)
 
 
 @BOTH

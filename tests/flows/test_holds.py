@@ -3,10 +3,10 @@
 import asyncio
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from harness import CONFIG, START, Harness, harness
+from holding import book_sales, hold_of, to_the_probe, wait_of
 from sending import OK, UNCLEAR, Calls, Slow, attempts, book_all_of, deliver
 from structlog.testing import capture_logs
 
@@ -17,29 +17,6 @@ PURCHASE = RevenueKind.PURCHASE
 REFUSED = Answer(status=401)
 QUOTA = Answer(status=429)
 MINUTES = 60
-
-
-async def hold_of(gateway: Harness) -> dict[str, Any] | None:
-    rows = await gateway.rows("SELECT reason, until, probes, probe_until FROM holds")
-    return rows[0] if rows else None
-
-
-async def wait_of(gateway: Harness) -> float:
-    """Seconds until the next probe."""
-    hold = await hold_of(gateway)
-    assert hold is not None
-    return float((hold["until"] - gateway.clock()).total_seconds())
-
-
-async def book_sales(gateway: Harness, count: int, site: str = "acme") -> None:
-    who = Attribution(visitor_id="bert")
-    for number in range(1, count + 1):
-        await gateway.happen(PURCHASE, site=site, payment_id=f"p{number}", attribution=who, settle=False)
-    await book_all_of(gateway, site)
-
-
-async def to_the_probe(gateway: Harness) -> None:
-    gateway.clock.forward(timedelta(seconds=await wait_of(gateway)))
 
 
 @pytest.mark.parametrize(
