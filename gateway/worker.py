@@ -48,6 +48,10 @@ class Worker:
         """Say that there may be something to do."""
         self._signal.set()
 
+    def beats(self, within: timedelta) -> bool:
+        """Say whether it went round within this time, by the clock that it works by."""
+        return self.beat is not None and self._context.now() - self.beat < within
+
     def stop(self) -> None:
         """Claim nothing more; `run` returns once what is in hand is finished."""
         self._stopping.set()

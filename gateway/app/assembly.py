@@ -5,12 +5,13 @@ import os
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
 from aiohttp import web
 
+from gateway.app.clock import SharedClock
 from gateway.app.database import opened_database
 from gateway.app.source import Source
 from gateway.config import Config, ConfigError, PluginUnknown, restart_needed, secret_values
@@ -73,9 +74,7 @@ class Running:
 
     def worker_beats(self) -> bool:
         """Say whether the worker of this process goes round; True where it runs none."""
-        if self.worker is None:
-            return True
-        return self.worker.beat is not None and self.context.now() - self.worker.beat < BEAT
+        return self.worker is None or self.worker.beats(within=BEAT)
 
 
 @asynccontextmanager
@@ -85,11 +84,13 @@ async def running(
     *,
     with_worker: bool,
     now: Callable[[], datetime] = utc_now,
+    shared_clock: bool = True,
     redaction: Redaction | None = None,
 ) -> AsyncIterator[Running]:
     """
     Yield a gateway made of `config`, its database open, its worker going round; finish what is in hand at the end.
 
+    With `shared_clock` the worker sets its clock by the database's.
     Raises `PluginUnknown` and the errors of `opened_database`.
     """
     redaction = redaction or Redaction()
@@ -99,18 +100,38 @@ async def running(
         live = open_all(config, source.registry, runtime)
         gateway = Running(source=source, runtime=runtime, redaction=redaction, live=live)
         async with opened_database(config) as database:
-            receiver = _wire(gateway, database, session, with_worker=with_worker)
-            task = asyncio.create_task(gateway.worker.run(), name="worker") if gateway.worker else None
-            try:
-                yield gateway
-            finally:
-                await receiver.close()
-                if gateway.worker and task:
-                    gateway.worker.stop()
-                    await task
+            clock = SharedClock(now)
+            receiver = _wire(gateway, database, session, clock, with_worker=with_worker)
+            async with _working(gateway.worker, clock if shared_clock else None, database):
+                try:
+                    yield gateway
+                finally:
+                    await receiver.close()
 
 
-def _wire(gateway: Running, database: Database, session: aiohttp.ClientSession, *, with_worker: bool) -> Receiver:
+@asynccontextmanager
+async def _working(worker: Worker | None, clock: SharedClock | None, database: Database) -> AsyncIterator[None]:
+    """Let the worker go round, its clock set by the database's; at the end it finishes what is in hand."""
+    if worker is None:
+        yield
+        return
+    keeping = None
+    if clock is not None:
+        await clock.measure(database)
+        keeping = asyncio.create_task(clock.keep(database), name="clock")
+    task = asyncio.create_task(worker.run(), name="worker")
+    try:
+        yield
+    finally:
+        worker.stop()
+        await task
+        if keeping is not None:
+            keeping.cancel()
+
+
+def _wire(
+    gateway: Running, database: Database, session: aiohttp.ClientSession, clock: SharedClock, *, with_worker: bool
+) -> Receiver:
     def wake() -> None:
         if gateway.worker is not None:
             gateway.worker.wake()
@@ -128,7 +149,8 @@ def _wire(gateway: Running, database: Database, session: aiohttp.ClientSession, 
         redaction=gateway.redaction,
     )
     if with_worker:
-        gateway.worker = Worker(gateway.context, lambda: gateway.live, Deliverer(gateway.context, send))
+        context = replace(gateway.context, now=clock)
+        gateway.worker = Worker(context, lambda: gateway.live, Deliverer(context, send))
     receiver = Receiver(gateway.context)
     shared = Gateway(
         context=gateway.context,

@@ -21,6 +21,13 @@ async def try_write(database: Database, now: datetime) -> None:
         return
 
 
+async def clock(database: Database) -> datetime:
+    """Return the database's own clock, aware UTC."""
+    async with database.reading() as connection:
+        moment: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    return moment
+
+
 BACKLOG = """
 SELECT asked.site,
     (SELECT min(due_at) FROM inbox

@@ -98,11 +98,12 @@ INSERTED = ("site", "connection", "event_key", "id", "event_id", "event_type", "
 REPEATED = ("site", "connection", "event_key", "body", "headers", "query", "method", "event_type", "proof",
             "received_at")  # fmt: skip
 
+# Due at once, also where the clock that received it is ahead of the one by which it will be read.
 INSERT = """
 INSERT INTO inbox (site, connection, event_key, id, event_id, event_type, method, headers, query, body,
                    received_at, last_seen_at, remote_ip, proof, seen, outcome, due_at)
 SELECT site, connection, event_key, id, event_id, event_type, method, headers, query, body,
-       received_at, received_at, remote_ip, proof, seen, 'received', received_at
+       received_at, received_at, remote_ip, proof, seen, 'received', least(received_at, now())
 FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::bytea[],
             $9::text[], $10::bytea[], $11::timestamptz[], $12::text[], $13::text[], $14::int[])
      AS new (site, connection, event_key, id, event_id, event_type, method, headers,
@@ -118,7 +119,7 @@ RETURNING site, connection, event_key, (xmax = 0) AS new
 READ_AGAIN = """
 UPDATE inbox SET body = new.body, headers = new.headers, query = new.query, method = new.method,
     event_type = new.event_type, proof = new.proof, outcome = 'received', reason = NULL, detail = NULL,
-    attempts = 0, lost = 0, due_at = new.received_at, lease = NULL, waits_for = NULL, refs = '{}'
+    attempts = 0, lost = 0, due_at = least(new.received_at, now()), lease = NULL, waits_for = NULL, refs = '{}'
 FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::text[], $7::text[], $8::text[],
             $9::text[], $10::timestamptz[])
      AS new (site, connection, event_key, body, headers, query, method, event_type, proof, received_at)

@@ -239,7 +239,9 @@ async def harness(
         path.write_text(text.format(**values))
         registry = registry or PluginRegistry(entry_points(group=ENTRY_POINT_GROUP))
         source = Source(path=path, environ={}, registry=registry)
-        gateway = await stack.enter_async_context(running(source, source.load(), with_worker=with_worker, now=clock))
+        gateway = await stack.enter_async_context(
+            running(source, source.load(), with_worker=with_worker, now=clock, shared_clock=False)
+        )
         await stack.enter_async_context(listening(gateway.application, "127.0.0.1", port))
         stand_in = gateway.live.connections["acme", company].provider.stand_in(  # type: ignore[attr-defined]
             values["provider"], f"http://127.0.0.1:{port}/webhooks/acme/{company}", http
