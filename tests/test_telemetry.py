@@ -234,3 +234,21 @@ def test_bytes_that_are_not_http_are_logged_calmly_and_not_quoted(capfd: pytest.
     line = capfd.readouterr().err
     assert "not HTTP: BadHttpMessage" in line
     assert "quoted" not in line
+
+
+@pytest.mark.parametrize("odd", ["hush \udcff", {"hush": 2**70}, b"hush", Path("/run/hush"), {1: "hush"}, ["hush"]])
+def test_no_value_is_too_odd_for_a_line_without_secrets(capsys: pytest.CaptureFixture[str], odd: Any) -> None:
+    configure_logging(Redaction(SECRETS), as_json=True)
+    log().info("odd", value=odd, site="acme")
+    (line,) = logged(capsys)
+    assert (line["event"], line["site"]) == ("odd", "acme")
+    assert "hush" not in str(line)
+    assert "***" in str(line)
+
+
+def test_a_secret_that_json_writes_in_another_way_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+    odd = 'ta\tb "quoted" \\ caf\xe9 \u2028 \x7f'
+    configure_logging(Redaction(frozenset({odd})), as_json=True)
+    log().info("odd", value=f"before {odd} after")
+    (line,) = logged(capsys)
+    assert line["value"] == "before *** after"
