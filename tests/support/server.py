@@ -37,6 +37,13 @@ class Server:
     def superuser_url(self) -> str:
         return self.url.replace("gateway@", "postgres@", 1)
 
+    async def database(self, name: str) -> str:
+        """Create a database; return its address."""
+        connection = await asyncpg.connect(self.url)
+        await connection.execute(f"CREATE DATABASE {name}")
+        await connection.close()
+        return self.url.replace("/gateway?", f"/{name}?", 1)
+
     async def start(self) -> None:
         self._running = await embedded.start(self.folder)
 
