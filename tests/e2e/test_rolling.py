@@ -1,4 +1,4 @@
-"""A deployment rolls: the previous version and this one work side by side on the new schema, and there is a way back."""
+"""A deployment rolls: the previous version and this one work side by side on the new schema, and one can go back."""
 
 import asyncio
 import os
