@@ -2,7 +2,7 @@
 The connections to Postgres, and the translation of its errors into ours.
 
     StoreUnavailable
-    └── StoreConflict    Postgres ended a deadlock by taking our transaction back
+    └── StoreConflict    our transaction was taken back: a deadlock, or a table that was changed by a migration
 """
 
 import asyncio
@@ -61,7 +61,7 @@ AWAY = (
 
 
 class StoreConflict(StoreUnavailable):
-    """Two transactions waited for each other and this one was taken back; the same call works right away."""
+    """The transaction was taken back; the same call works right away."""
 
 
 @contextmanager
@@ -71,6 +71,8 @@ def translated() -> Iterator[None]:
         yield
     except asyncpg.TransactionRollbackError as error:
         raise StoreConflict(f"the database ended a deadlock ({type(error).__name__})") from error
+    except asyncpg.InvalidCachedStatementError as error:  # the driver has forgotten all such statements by now
+        raise StoreConflict(f"a table was changed since a statement was prepared ({type(error).__name__})") from error
     except (Unsendable, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
         raise StoreData(f"the database refused a value ({type(error).__name__})") from error
     except AWAY as error:

@@ -1,4 +1,4 @@
-"""A way between a gateway and its Postgres that a test can cut, freeze, slow down or lead elsewhere."""
+"""A way between a gateway and its Postgres that a test can cut, freeze or lead elsewhere."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,6 @@ class DatabaseProxy:
         self._flowing = _set()
         self._forgotten: list[asyncio.Event] = []
         self.commits_to_lose = 0
-        self.delay_seconds = 0.0
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._address = 0
@@ -86,7 +85,6 @@ class DatabaseProxy:
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: "_Way", outward: bool) -> None:
         with contextlib.suppress(OSError):
             while chunk := await source.read(65536):
-                await asyncio.sleep(self.delay_seconds)
                 await way.flowing.wait()
                 if outward and self.commits_to_lose and b"COMMIT" in chunk:
                     self.commits_to_lose -= 1
