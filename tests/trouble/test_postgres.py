@@ -47,13 +47,21 @@ async def test_a_postgres_that_goes_and_comes_back_has_everything_that_was_ackno
         await scene.all_is_well(*acknowledged, "w1", "w2")
 
 
+def both(primary: str, standby: str) -> str:
+    """Return an address that names two servers and wants the one that takes writes."""
+    first, rest = primary.split("/gateway?")
+    return f"{first},{standby.rpartition('@')[2].partition('/')[0]}/gateway?{rest}&target_session_attrs=read-write"
+
+
+@pytest.mark.parametrize("names_both", [False, True], ids=["the address moves", "the address names both"])
 async def test_a_standby_turns_webhooks_away_until_it_is_promoted_and_then_nobody_is_restarted(
-    postgres: Server, tmp_path: Path
+    postgres: Server, tmp_path: Path, names_both: bool
 ) -> None:
     async with (
         database_proxy(postgres.url) as proxy,
         standby_of(postgres) as standby,
-        harness(proxy.url, tmp_path, through=proxy.url) as gateway,
+        database_proxy(standby) as other,
+        harness(proxy.url, tmp_path, through=both(proxy.url, other.url) if names_both else proxy.url) as gateway,
     ):
         scene = Scene(gateway, proxy, standby, standby)
         assert await scene.kept_at_last("before") == 0
