@@ -210,7 +210,7 @@ async def test_a_session_that_became_read_only_is_left_and_so_are_all_others(
     await boss.execute("SET default_transaction_read_only = off")
     await boss.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
     )
     await asyncio.sleep(0.1)
     assert await asyncio.gather(sites(database), sites(database)) == [[], []]

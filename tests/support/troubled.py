@@ -48,7 +48,9 @@ class Scene:
     async def hang_up(self) -> None:
         name = urlsplit(self.database_url).path[1:]
         await execute(
-            self.server_url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+            self.server_url,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            f"WHERE datname = '{name}' AND backend_type = 'client backend'",
         )
 
     def sale(self, payment_id: str) -> bytes:

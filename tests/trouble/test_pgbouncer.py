@@ -167,7 +167,7 @@ async def test_a_pgbouncer_that_loses_its_servers_costs_nothing_but_time(
             if number % 8 == 0:
                 await gateway.database.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                    "WHERE datname = 'losing' AND pid <> pg_backend_pid()"
+                    "WHERE datname = 'losing' AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
                 )
             gateway.clock.forward(gateway.gateway.live.config.worker.lease)
         gateway.clock.forward(gateway.gateway.live.config.worker.lease)
