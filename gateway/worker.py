@@ -9,8 +9,9 @@ from gateway.domain.delivery import JITTER
 from gateway.flows.book import book_all
 from gateway.flows.context import Context
 from gateway.flows.deliver import Deliverer
+from gateway.flows.retention import forget_old
 from gateway.plugins import Live
-from gateway.store import agenda, holds, inbox
+from gateway.store import agenda, holds
 from gateway.store.errors import StoreError
 from gateway.telemetry import log
 
@@ -18,7 +19,6 @@ LOOK_SECONDS = 1.0
 """How soon work that another process kept is seen. Work of this process is signalled and waits for nothing."""
 
 PURGE_EVERY = timedelta(hours=1)
-PURGE_ROWS = 1000
 LONGEST_PAUSE_SECONDS = 4.0
 """Between two tries to reach a database that is away; the first comes after half a second, then the wait doubles."""
 
@@ -98,7 +98,7 @@ class Worker:
         live, now = self._live(), self._context.now()
         if (self._purge_at is None or now >= self._purge_at) and ("", "purge") not in self._busy:
             self._purge_at = now + PURGE_EVERY
-            self._start("purge", "", self._purge(live, now))
+            self._start("purge", "", forget_old(self._context, live.config, self._stopping))
         async with self._context.database.reading() as connection:
             sites = await agenda.read(connection, sorted(live.connections))
         soonest = LOOK_SECONDS
@@ -138,11 +138,3 @@ class Worker:
         except Exception:  # noqa: BLE001 - one site's fault must not stop the others; the claim comes back with its lease
             log().exception("worker.failed", site=site, work=kind)
             await asyncio.sleep(LOOK_SECONDS)
-
-    async def _purge(self, live: Live, now: datetime) -> None:
-        before = now - timedelta(days=live.config.retention.raw_days)
-        for site in sorted(live.config.sites):
-            purged = PURGE_ROWS
-            while purged == PURGE_ROWS and not self._stopping.is_set():
-                async with self._context.database.transaction() as connection:
-                    purged = await inbox.purge(connection, site, before, PURGE_ROWS)

@@ -256,21 +256,3 @@ async def foreign_refs(connection: Connection, site: str, refs: Sequence[str]) -
         refs,
     )
     return {(row["connection"], row["ref"]) for row in rows}
-
-
-async def purge(connection: Connection, site: str, before: datetime, limit: int) -> int:
-    """Forget the raw bytes of settled webhooks received before `before`; the row stays, so a repeat is still known."""
-    done = await connection.fetch(
-        """
-        UPDATE inbox SET body = NULL, headers = NULL, query = NULL, remote_ip = NULL
-        WHERE (site, connection, event_key) IN (
-            SELECT site, connection, event_key FROM inbox
-            WHERE site = $1 AND received_at < $2 AND outcome <> 'received' AND body IS NOT NULL
-            LIMIT $3 FOR UPDATE SKIP LOCKED)
-        RETURNING 1
-        """,
-        site,
-        before,
-        limit,
-    )
-    return len(done)

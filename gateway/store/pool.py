@@ -2,10 +2,11 @@
 The connections to Postgres, and the translation of its errors into ours.
 
     StoreUnavailable
-    └── StoreConflict    Postgres ended a deadlock by taking our transaction back
+    └── StoreConflict    our transaction was taken back: a deadlock, or a table that was changed by a migration
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeAlias
@@ -21,11 +22,29 @@ Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 ACQUIRE_SECONDS = 5.0
 """How long the worker and the commands wait for a free connection; the accept path has its own, shorter deadline."""
 
-STATEMENT_SECONDS = 30.0
+STATEMENT_SECONDS = 10.0
 """No statement of ours needs more; one that does has met a lock or a dead network."""
+
+IDLE_SECONDS = 60.0
+"""
+How long an unused connection is kept. Firewalls forget idle connections without telling either end (Azure after 4
+minutes, AWS after 350 seconds), and the next statement on one of those would wait for an answer that never comes.
+"""
 
 CLOSE_SECONDS = 2.0
 """How long connections may take to say good-bye; a server that does not answer is hung up on."""
+
+# What the server does about a client that is gone, dead or stopped. It does not notice by itself: measured, a backend
+# whose client gave up waiting for a lock goes on waiting for it, so that a lock held for some minutes used up all of
+# the server's connections; and a process that is stopped in the middle of a booking kept its site's lock for hours.
+SESSION = """
+SET client_connection_check_interval = '1s';
+SET idle_in_transaction_session_timeout = '15s';
+SET tcp_keepalives_idle = 30;
+SET tcp_keepalives_interval = 10;
+SET tcp_keepalives_count = 3;
+SET tcp_user_timeout = '30s'
+"""
 
 AWAY = (
     OSError,
@@ -42,7 +61,7 @@ AWAY = (
 
 
 class StoreConflict(StoreUnavailable):
-    """Two transactions waited for each other and this one was taken back; the same call works right away."""
+    """The transaction was taken back; the same call works right away."""
 
 
 @contextmanager
@@ -52,10 +71,17 @@ def translated() -> Iterator[None]:
         yield
     except asyncpg.TransactionRollbackError as error:
         raise StoreConflict(f"the database ended a deadlock ({type(error).__name__})") from error
+    except asyncpg.InvalidCachedStatementError as error:  # the driver has forgotten all such statements by now
+        raise StoreConflict(f"a table was changed since a statement was prepared ({type(error).__name__})") from error
     except (Unsendable, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
         raise StoreData(f"the database refused a value ({type(error).__name__})") from error
     except AWAY as error:
         raise StoreUnavailable(f"the database cannot be used now ({type(error).__name__})") from error
+    except (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError) as error:
+        raise StoreError(
+            f"a prepared statement was lost ({type(error).__name__}): a pooler in transaction mode stands before the "
+            "database; set database.pgbouncer: true"
+        ) from error
     except asyncpg.SyntaxOrAccessError as error:
         what = type(error).__name__
         raise StoreError(
@@ -70,21 +96,28 @@ GIVEN_UP = (asyncio.CancelledError, TimeoutError)
 
 
 class Database:
-    """A pool of connections. Everything is read and written in `async with database.transaction() as connection`."""
+    """
+    A pool of connections. Everything is read and written in `async with database.transaction() as connection`.
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    Behind a pooler in transaction mode (`pooled`) reading takes a transaction too: without one, the steps of a single
+    statement may reach different servers.
+    """
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, pooled: bool = False) -> None:
         self._pool = pool
+        self._pooled = pooled
+        self._answered_at = time.monotonic()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Yield a connection inside a transaction; commit at the end, roll back on an error."""
-        async with self.reading() as connection:
+        async with self._lent() as connection:
             transaction = connection.transaction()
             await transaction.start()
             try:
                 yield connection
             except GIVEN_UP:
-                raise  # `reading` hangs up, which rolls back without waiting for an answer
+                raise  # `_lent` hangs up, which rolls back without waiting for an answer
             except BaseException:
                 await transaction.rollback()
                 raise
@@ -93,13 +126,25 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:
         """Yield a connection for reading, each statement on its own."""
+        async with self.transaction() if self._pooled else self._lent() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _lent(self) -> AsyncIterator[Connection]:
         with translated():
             async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+                lent_at = time.monotonic()
                 try:
                     yield connection
                 except GIVEN_UP:
                     connection.terminate()  # the server may be frozen; a polite end would wait for it
+                    if self._answered_at < lent_at:  # nobody else was answered meanwhile: all lines may be dead
+                        await self._pool.expire_connections()
                     raise
+                except asyncpg.ReadOnlySQLTransactionError:  # it leads to what is a replica now; so may all others
+                    await self._pool.expire_connections()
+                    raise
+                self._answered_at = time.monotonic()
 
     async def close(self) -> None:
         """Close the connections; those still in use are given two seconds."""
@@ -110,19 +155,34 @@ class Database:
             self._pool.terminate()
 
 
+async def _prepare_session(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    await connection.execute(SESSION)
+
+
+async def _leave_session(_connection: object) -> None:
+    """Nothing of ours outlives a transaction; the driver's own way asks the server for it after every use."""
+
+
 async def open_database(url: str, *, size: int = 10, pgbouncer: bool = False) -> Database:
     """
     Open a pool on `url` (postgresql://...), checked by one connection.
 
-    Behind pgbouncer in transaction mode no prepared statement survives, so none is cached.
+    Behind pgbouncer in transaction mode no prepared statement and no setting of a session survives: nothing is
+    prepared by name there, and nothing set.
     """
     with translated():
-        pool = await asyncpg.create_pool(
+        pool = asyncpg.create_pool(
             url,
-            min_size=1,
+            min_size=0,
             max_size=size,
             timeout=ACQUIRE_SECONDS,
             command_timeout=STATEMENT_SECONDS,
+            max_inactive_connection_lifetime=IDLE_SECONDS,
             statement_cache_size=0 if pgbouncer else 200,
+            init=None if pgbouncer else _prepare_session,
+            reset=_leave_session,
         )
-    return Database(pool)
+        await pool
+    database = Database(pool, pooled=pgbouncer)
+    async with database.reading():
+        return database

@@ -1,22 +1,32 @@
 """The schema and its versions: Alembic with plain SQL."""
 
+import asyncio
 import io
-from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from asyncpg.pool import PoolConnectionProxy
 
 from gateway.store.errors import SchemaTooOld, StoreError
 from gateway.store.pool import Database, translated
+
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+
+TRIES = 10
+PAUSE_SECONDS = 3.0
+"""
+A migration waits a second for a lock, because every webhook behind it waits too, and then lets them pass for this long
+before it tries again. Half a minute is longer than any transaction of ours.
+"""
+
+CONNECT_SECONDS = 10.0
+
+BUSY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+"""Another transaction was in the way; it may be gone next time."""
 
 
 def migrations(**options: Any) -> Config:
@@ -39,57 +49,76 @@ def known_revisions() -> frozenset[str]:
 
 def migration_sql() -> str:
     """Return the SQL of the whole schema, for a review."""
+    return _sql("base", bare=False)
+
+
+def _sql(current: str, *, bare: bool) -> str:
+    """Return the statements that lead from `current` to the newest revision; bare ones without BEGIN and COMMIT."""
     written = io.StringIO()
-    command.upgrade(migrations(output_buffer=written), "head", sql=True)
+    config = migrations(output_buffer=written)
+    config.attributes["bare"] = bare
+    command.upgrade(config, f"{current}:head", sql=True)
     return written.getvalue()
 
 
-async def migrate(url: str) -> None:
+async def migrate(url: str, *, tries: int = TRIES, pause: float = PAUSE_SECONDS) -> None:
     """
     Bring the schema of the database at `url` up to date; nothing happens where it is, or where it is newer.
 
-    Processes may do this at the same moment; one process does it once at a time, because Alembic's context is global.
-    Raises `StoreError` where a migration failed and nothing of it stayed.
+    What runs is what `migration_sql` prints, in one transaction and one message, so that it works through a pooler too.
+    Processes may do this at the same moment. Raises `StoreError` where it failed and nothing of it stayed.
     """
-
-    def upgrade(connection: Connection) -> None:
-        current = MigrationContext.configure(connection).get_current_revision()
-        if current is not None and current not in known_revisions():
-            return  # a newer version made it; `check_schema` warns
-        config = migrations()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-
-    def connect() -> Awaitable[asyncpg.Connection]:
-        return asyncpg.connect(url, statement_cache_size=0)  # the driver reads the address, as it does for the pool
-
-    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
-    try:
-        with translated():
-            async with engine.begin() as connection:
-                await connection.run_sync(upgrade)
-    except DBAPIError as error:
-        if await _revision_at(engine) != needed_revision():  # else another process migrated at the same moment
-            raise StoreError(f"the migration failed and was rolled back: {error.orig}") from error
-    finally:
-        await engine.dispose()
+    for left in reversed(range(tries)):
+        failure = await _try_migrating(url)
+        if failure is None:
+            return
+        if not isinstance(failure, BUSY):
+            raise StoreError(f"the migration failed and was rolled back: {failure}") from failure
+        if left:
+            await asyncio.sleep(pause)
+    raise StoreError(
+        f"a table that the migration changes was in use for too long, and nothing was changed ({failure}): run "
+        "`faurya-gateway migrate` again; pg_stat_activity shows the oldest transaction (order by xact_start)"
+    ) from failure
 
 
-async def _revision_at(engine: AsyncEngine) -> str | None:
+async def _try_migrating(url: str) -> asyncpg.PostgresError | None:
+    """Return None once the schema is not older than this version, else why it cannot be changed."""
     with translated():
-        async with engine.connect() as connection:
-            if await connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
-                return None
-            return str(await connection.scalar(text("SELECT version_num FROM alembic_version")))
+        connection = await asyncpg.connect(url, statement_cache_size=0, timeout=CONNECT_SECONDS)
+        try:
+            await _upgrade(connection)
+        except asyncpg.PostgresError as error:
+            if connection.is_closed():
+                raise
+            async with connection.transaction():
+                if await _revision(connection) == needed_revision():
+                    return None  # another process migrated at the same moment
+            return error
+        finally:
+            await connection.close()
+    return None
+
+
+async def _upgrade(connection: Session) -> None:
+    async with connection.transaction():
+        current = await _revision(connection)
+        if current is None or current in known_revisions() - {needed_revision()}:
+            await connection.execute(_sql(current or "base", bare=True))
+        # a revision that is not known was made by a newer version; `check_schema` warns
+
+
+async def _revision(connection: Session) -> str | None:
+    if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
+        return None
+    revision: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+    return revision
 
 
 async def current_revision(database: Database) -> str | None:
     """Return the database's revision; None where no migration ever ran."""
     async with database.reading() as connection:
-        if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
-            return None
-        revision: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
-        return revision
+        return await _revision(connection)
 
 
 async def check_schema(database: Database) -> str | None:

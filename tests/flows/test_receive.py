@@ -469,7 +469,8 @@ async def test_while_the_database_is_frozen_the_answer_comes_within_two_seconds(
 async def test_connections_that_were_killed_are_replaced_without_a_lost_webhook(here: Harness) -> None:
     assert (await here.send(b'{"id": "before"}')).status == 200
     await here.rows(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND backend_type = 'client backend'"
         " AND pid <> pg_backend_pid()"
     )
     await kept_again(here, within=1)

@@ -264,22 +264,6 @@ async def test_refs_of_another_sites_money_are_found(database: Database) -> None
         assert await inbox.foreign_refs(connection, "globex", ["payment:p1"]) == set()
 
 
-async def test_purging_forgets_the_content_of_old_settled_rows_and_keeps_the_rows(database: Database) -> None:
-    await keep(database, *(webhook(f"old_{n}") for n in range(3)), webhook("unread"),
-               webhook("young", received_at=NOON + MINUTE))  # fmt: skip
-    await settle(database, *(ended(f"old_{n}") for n in range(3)), ended("young"))
-
-    async def purge(limit: int) -> int:
-        async with database.transaction() as connection:
-            return await inbox.purge(connection, "acme", NOON + MINUTE, limit)
-
-    assert [await purge(2), await purge(2), await purge(2)] == [2, 1, 0]
-    forgotten = await row(database, "old_0")
-    assert [forgotten[name] for name in ("body", "headers", "query", "remote_ip")] == [None] * 4
-    assert [(await row(database, name))["body"] for name in ("unread", "young")] == [b"{}", b"{}"]
-    assert await keep(database, webhook("old_0")) == [Kept(new=False)]
-
-
 async def keep_for_ever(database: Database, batches: Sequence[Sequence[Webhook]]) -> None:
     for batch in batches:
         await keep(database, *batch)

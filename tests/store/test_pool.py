@@ -97,6 +97,9 @@ async def test_the_drivers_errors_become_ours_without_the_values(
         (asyncpg.InternalServerError(), StoreUnavailable),
         (asyncpg.DeadlockDetectedError(), StoreConflict),
         (asyncpg.SerializationError(), StoreConflict),
+        (asyncpg.InvalidCachedStatementError("cached plan must not change result type"), StoreConflict),
+        (asyncpg.DuplicatePreparedStatementError(), StoreError),
+        (asyncpg.InvalidSQLStatementNameError(), StoreError),
         (asyncpg.InsufficientPrivilegeError(), StoreError),
     ],
 )
@@ -179,6 +182,83 @@ async def test_closing_does_not_wait_for_a_frozen_database(proxy: DatabaseProxy)
     await database.close()
     assert time.monotonic() - started < 3
     proxy.thaw()
+
+
+async def test_a_statement_whose_table_a_migration_changed_works_when_it_is_tried_again(database: Database) -> None:
+    async def everything() -> int:
+        async with database.transaction() as connection:
+            return len(await connection.fetch("SELECT * FROM holds WHERE site = $1", "acme"))
+
+    async def two_at_once() -> list[int | BaseException]:
+        return await asyncio.gather(everything(), everything(), return_exceptions=True)
+
+    assert await two_at_once() == [0, 0]
+    async with database.transaction() as connection:
+        await connection.execute("ALTER TABLE holds ADD COLUMN more text")
+    with pytest.raises(StoreConflict, match="changed"):
+        await everything()
+    assert await two_at_once() == [0, 0], "on every connection"
+
+
+async def test_a_session_that_became_read_only_is_left_and_so_are_all_others(
+    database: Database, database_url: str
+) -> None:
+    boss = await asyncpg.connect(database_url)
+    name = await boss.fetchval("SELECT current_database()")
+    await boss.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    assert await asyncio.gather(sites(database), sites(database)) == [[], []]
+    await boss.execute("SET default_transaction_read_only = off")
+    await boss.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    )
+    await asyncio.sleep(0.1)
+    assert await asyncio.gather(sites(database), sites(database)) == [[], []]
+    await boss.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    with pytest.raises(StoreUnavailable, match="ReadOnly"):
+        async with database.transaction() as connection:
+            await connection.execute(INSERT, "lost")
+    await asyncio.gather(insert(database, "one", asyncio.sleep(0)), insert(database, "two", asyncio.sleep(0)))
+    assert await sites(database) == ["one", "two"]
+    await boss.close()
+
+
+async def test_after_a_silence_all_connections_are_replaced_and_not_one_after_the_other(
+    database: Database, proxy: DatabaseProxy
+) -> None:
+    assert await asyncio.gather(sites(database), sites(database)) == [[], []]
+    proxy.forget()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(sites(database), 0.2)
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(sites(database), sites(database)) == [[], []]
+
+
+async def test_one_slow_statement_among_quick_ones_does_not_cost_the_others_their_connections(
+    database: Database,
+) -> None:
+    async def pid() -> int:
+        async with database.reading() as connection:
+            return int(await connection.fetchval("SELECT pg_backend_pid()"))
+
+    before = await pid()
+
+    async def slow() -> None:
+        async with database.reading() as connection:
+            await connection.execute("SELECT pg_sleep(5)")
+
+    waiting = asyncio.create_task(slow())
+    await asyncio.sleep(0.1)
+    other = await pid()
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert await pid() == other != before
+
+
+async def test_a_process_that_stops_inside_a_transaction_does_not_keep_its_locks(database: Database) -> None:
+    async with database.reading() as connection:
+        assert await connection.fetchval("SHOW idle_in_transaction_session_timeout") == "15s"
+        assert await connection.fetchval("SHOW client_connection_check_interval") == "1s"
 
 
 async def test_behind_pgbouncer_nothing_is_prepared(database_url: str) -> None:

@@ -1,8 +1,11 @@
 """Migrations and what `serve` and `work` think of a schema."""
 
 import asyncio
+import io
+import re
 import secrets
 import sys
+import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest_asyncio
 from alembic import command
 from proxy import database_proxy
 
+from gateway.flows.receive import KEEP_SECONDS
 from gateway.store.errors import SchemaTooOld, StoreError, StoreUnavailable
 from gateway.store.pool import open_database
 from gateway.store.schema import (
@@ -158,3 +162,75 @@ async def test_going_back_from_the_first_schema_leaves_an_empty_database(databas
         await connection.run_sync(downgrade)
     await engine.dispose()
     assert await tables(database_url) == []
+
+
+@pytest_asyncio.fixture(name="first_url")
+async def _first_url(empty_url: str) -> str:
+    """The address of a database with the first schema."""
+    written = io.StringIO()
+    command.upgrade(migrations(output_buffer=written), "0001", sql=True)
+    await execute(empty_url, written.getvalue())
+    return empty_url
+
+
+async def test_a_migration_that_meets_a_long_transaction_gives_up_says_what_to_do_and_leaves_nothing(
+    first_url: str,
+) -> None:
+    before = await tables(first_url)
+    reader = await asyncpg.connect(first_url)
+    writer = await asyncpg.connect(first_url)
+    async with reader.transaction():
+        await reader.execute("SELECT count(*) FROM inbox")
+        migrating = asyncio.create_task(migrate(first_url, tries=2, pause=0.3))
+        await asyncio.sleep(0.3)
+        slowest = 0.0
+        while not migrating.done():
+            started = time.monotonic()
+            await writer.execute("UPDATE inbox SET seen = seen + 1")
+            slowest = max(slowest, time.monotonic() - started)
+            await asyncio.sleep(0.01)
+        with pytest.raises(StoreError, match=r"nothing was changed.*run `faurya-gateway migrate` again"):
+            await migrating
+    assert slowest < KEEP_SECONDS, "no webhook was turned away"
+    assert await tables(first_url) == before
+    with pytest.raises(SchemaTooOld, match="the schema is 0001"):
+        await verdict(first_url)
+    await migrate(first_url)
+    assert await verdict(first_url) is None
+    await reader.close()
+    await writer.close()
+
+
+async def test_a_migration_tries_again_until_the_transaction_in_its_way_is_over(first_url: str) -> None:
+    reader = await asyncpg.connect(first_url)
+    async with reader.transaction():
+        await reader.execute("SELECT count(*) FROM inbox")
+        migrating = asyncio.create_task(migrate(first_url, pause=0.2))
+        await asyncio.sleep(1.5)
+        assert not migrating.done()
+    await migrating
+    await reader.close()
+    assert await verdict(first_url) is None
+
+
+async def test_processes_that_migrate_an_older_schema_at_the_same_moment_all_succeed(first_url: str) -> None:
+    await asyncio.gather(*(migrate(first_url, pause=0.2) for _ in range(4)))
+    assert await verdict(first_url) is None
+
+
+async def test_a_migration_whose_connection_breaks_is_a_database_that_is_away(first_url: str) -> None:
+    async with database_proxy(first_url) as proxy:
+        proxy.commits_to_lose = 1
+        with pytest.raises(StoreUnavailable):
+            await migrate(proxy.url)
+    assert await verdict(first_url) is None, "it was committed; only the answer was lost"
+
+
+async def test_indexes_that_were_built_beforehand_are_left_as_they_are(first_url: str) -> None:
+    later = migration_sql().partition("-- Running upgrade 0001 ->")[2]
+    existing = re.findall(r"CREATE INDEX IF NOT EXISTS[^;]*", later)
+    assert existing
+    for statement in existing:
+        await execute(first_url, statement.replace("INDEX", "INDEX CONCURRENTLY", 1))
+    await migrate(first_url)
+    assert await verdict(first_url) is None

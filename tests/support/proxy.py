@@ -1,9 +1,10 @@
-"""A way between a gateway and its Postgres that a test can cut or freeze."""
+"""A way between a gateway and its Postgres that a test can cut, freeze or lead elsewhere."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 
@@ -12,11 +13,11 @@ class DatabaseProxy:
 
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)
-        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        self._host, self._port = query.get("host", parts.hostname or ""), int(query.get("port", parts.port or 5432))
         self._login, self._name = parts.netloc.rpartition("@")[0], parts.path
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+        self.lead_to(target)
+        self._flowing = _set()
+        self._forgotten: list[asyncio.Event] = []
+        self.commits_to_lose = 0
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._address = 0
@@ -25,6 +26,12 @@ class DatabaseProxy:
     @property
     def url(self) -> str:
         return f"postgresql://{self._login}@127.0.0.1:{self._address}{self._name}?sslmode=disable"
+
+    def lead_to(self, target: str) -> None:
+        """New connections reach another server."""
+        parts = urlsplit(target)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        self._host, self._port = query.get("host", parts.hostname or ""), int(query.get("port", parts.port or 5432))
 
     async def open(self) -> None:
         """Accept connections, on the same port as before."""
@@ -47,8 +54,15 @@ class DatabaseProxy:
         """Say nothing more, as a dead network or a stopped server does; connections stay open."""
         self._flowing.clear()
 
+    def forget(self) -> None:
+        """Say nothing more on what is open, as a firewall does after a while; new connections are welcome."""
+        self._flowing.clear()
+        self._forgotten.append(self._flowing)
+        self._flowing = _set()
+
     def thaw(self) -> None:
-        self._flowing.set()
+        for flowing in (self._flowing, *self._forgotten):
+            flowing.set()
 
     async def close(self) -> None:
         self.thaw()
@@ -62,19 +76,45 @@ class DatabaseProxy:
         else:
             there = await asyncio.open_connection(self._host, self._port)
         self._open |= {writer, there[1]}
-        for source, sink in ((reader, there[1]), (there[0], writer)):
-            task = asyncio.create_task(self._pump(source, sink))
+        way = _Way(self._flowing, [writer, there[1]])
+        for source, sink, outward in ((reader, there[1], True), (there[0], writer, False)):
+            task = asyncio.create_task(self._pump(source, sink, way, outward))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: "_Way", outward: bool) -> None:
         with contextlib.suppress(OSError):
             while chunk := await source.read(65536):
-                await self._flowing.wait()
+                await way.flowing.wait()
+                if outward and self.commits_to_lose and b"COMMIT" in chunk:
+                    self.commits_to_lose -= 1
+                    way.ends_with_answer = True
+                elif way.ends_with_answer:  # the server has done it, and nobody hears of it
+                    way.abort()
+                    break
                 sink.write(chunk)
                 await sink.drain()
         sink.close()
         self._open.discard(sink)
+
+
+@dataclass
+class _Way:
+    """One connection, there and back."""
+
+    flowing: asyncio.Event
+    ends: list[asyncio.StreamWriter]
+    ends_with_answer: bool = False
+
+    def abort(self) -> None:
+        for writer in self.ends:
+            writer.transport.abort()
+
+
+def _set() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
 
 
 @asynccontextmanager

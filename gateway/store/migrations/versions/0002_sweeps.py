@@ -54,7 +54,6 @@ CREATE TABLE watches (
 """
 
 STATEMENTS = (
-    "SET LOCAL lock_timeout = '5s'",  # a lock that waits makes every webhook behind it wait too
     SWEEPS,
     WATCHES,
     "CREATE INDEX watches_due ON watches (site, due_at)",
