@@ -35,7 +35,6 @@ COMPANY = """      live: {{plugin: scripted, environment: live}}
       test: {{plugin: scripted, environment: sandbox}}
     plans:"""
 TEXT = CONFIG.replace("    plans:", COMPANY).replace("sites:", SCHEDULE, 1)
-BAD_KEY = TEXT.replace("acme-write-key", "mistyped").replace("globex-api-key", "mistyped")
 KEYS = {"acme-write-key", "Bearer globex-api-key"}
 TABLES = ("inbox", "ledger", "outbox", "attempts", "holds", "checkouts", "refusals", "sites")
 
@@ -65,6 +64,12 @@ DUPLICATES = {
     "400 that says so": Answer(status=400, body="Duplicate transaction"),
     "400 without a word": Answer(status=400, body="Bad request"),
 }
+
+
+def text_of(basis: str, *, bad_key: bool) -> str:
+    """The configuration with another figure to record, or with keys that Faurya refuses."""
+    text = TEXT.replace("faurya: {{", f"faurya: {{{{amount: {basis}, ")
+    return text.replace("acme-write-key", "mistyped").replace("globex-api-key", "mistyped") if bad_key else text
 
 
 class Company(scripted.Scripted):
@@ -134,18 +139,19 @@ class Hung:
 class Rows:
     """The tables at one moment."""
 
-    inbox: list[dict[str, Any]]
-    ledger: list[dict[str, Any]]
-    outbox: list[dict[str, Any]]
-    attempts: list[dict[str, Any]]
-    holds: list[dict[str, Any]]
+    inbox: list[asyncpg.Record]
+    ledger: list[asyncpg.Record]
+    outbox: list[asyncpg.Record]
+    attempts: list[asyncpg.Record]
 
 
 class World:
     """Everything that a step may do; `faults` says what a step saw that must never be."""
 
-    def __init__(self, runner: asyncio.Runner, gateway: Harness, company: Company, logs: list[Any]) -> None:
-        self.runner, self.gateway, self.company, self.logs = runner, gateway, company, logs
+    def __init__(
+        self, runner: asyncio.Runner, gateway: Harness, eye: asyncpg.Connection, company: Company, logs: list[Any]
+    ) -> None:
+        self.runner, self.gateway, self.eye, self.company, self.logs = runner, gateway, eye, company, logs
         self.site = "acme"
         self.faurya = Faurya()
         self.hung: list[Hung] = []
@@ -153,16 +159,18 @@ class World:
         self.faults: list[str] = []
         self.names: dict[str, tuple[str, str]] = {}
         self.key_is_bad = False
+        self.basis = "gross"
 
     def run(self, work: Any) -> Any:
         return self.runner.run(work)
 
-    async def reset(self, site: str, duplicates: str) -> None:
+    async def reset(self, site: str, duplicates: str, basis: str) -> None:
         """Another gateway, as far as anybody can tell."""
         await self.process_dies()
-        await self.gateway.database.execute("; ".join(f"DELETE FROM {table}" for table in TABLES))
+        await self.eye.execute("; ".join(f"DELETE FROM {table}" for table in TABLES))
         self.gateway.clock.moment = START
-        if self.key_is_bad:
+        if self.key_is_bad or basis != self.basis:
+            self.basis = basis
             await self.change_key(bad=False)
         self.site, self.faurya = site, Faurya(duplicates)
         self.company.readings.clear()
@@ -248,6 +256,13 @@ class World:
         await hung.task
         if hung.key and hung.call.answer.status in (200, 409):
             self.faurya.told.add(hung.key)
+            connection, movement = self.names[hung.key]
+            recorded_at = await self.eye.fetchval(
+                "SELECT recorded_at FROM outbox WHERE site = $1 AND connection = $2 AND revenue_key = $3",
+                self.site, connection, movement,
+            )  # fmt: skip
+            if recorded_at is None:
+                self.faults.append(f"a late success of {movement} was forgotten")
 
     async def process_dies(self) -> None:
         """All that was under way ends here."""
@@ -261,7 +276,7 @@ class World:
     async def change_key(self, *, bad: bool) -> None:
         """Somebody edits the configuration and sends SIGHUP."""
         self.key_is_bad = bad
-        self.gateway.rewrite_config(BAD_KEY if bad else TEXT)
+        self.gateway.rewrite_config(text_of(self.basis, bad_key=bad))
         running = self.gateway.gateway
         assert await running.reload()
         await Worker(running.context, lambda: running.live, Deliverer(running.context, Slow())).probe_now()
@@ -288,7 +303,7 @@ class World:
             self.faults.append(f"a call for a movement that never happened: {orjson.loads(request.body)}")
             return
         connection, movement = self.names[key]
-        row = await self.gateway.database.fetchrow(
+        row = await self.eye.fetchrow(
             """
             SELECT status, attempts, lease, (SELECT count(*) FROM attempts WHERE site = $1 AND connection = $2
                 AND revenue_key = $3) AS noted, (SELECT verdict FROM attempts WHERE site = $1 AND connection = $2
@@ -313,13 +328,12 @@ class World:
 
     async def rows(self) -> Rows:
         return Rows(
-            inbox=await self.gateway.rows("SELECT * FROM inbox"),
-            ledger=await self.gateway.rows("SELECT * FROM ledger"),
-            outbox=await self.gateway.rows("SELECT * FROM outbox"),
-            attempts=await self.gateway.rows(
+            inbox=await self.eye.fetch("SELECT * FROM inbox"),
+            ledger=await self.eye.fetch("SELECT * FROM ledger"),
+            outbox=await self.eye.fetch("SELECT * FROM outbox"),
+            attempts=await self.eye.fetch(
                 "SELECT connection, revenue_key, number, status_code, verdict FROM attempts ORDER BY number"
             ),
-            holds=await self.gateway.rows("SELECT * FROM holds"),
         )
 
     async def to_the_end(self, rounds: int = 60) -> None:
@@ -331,7 +345,7 @@ class World:
         for _ in range(rounds):
             await self.books()
             await self.delivers([])
-            next_at = await self.gateway.database.fetchval(
+            next_at = await self.eye.fetchval(
                 """
                 SELECT least((SELECT min(due_at) FROM inbox), (SELECT CASE WHEN holds.site IS NULL THEN min(outbox.due_at)
                     ELSE greatest(min(outbox.due_at), holds.until, holds.probe_until) END
@@ -364,9 +378,11 @@ def opened_world(server_url: str, template: str, folder: Path) -> Iterator[World
                 harness(database, folder, text=TEXT, registry=scripted.registry(company), with_worker=False)
             )
         )
-        world = World(runner, gateway, company, logs)
+        eye = runner.run(asyncpg.connect(database))
+        world = World(runner, gateway, eye, company, logs)
         try:
             yield world
         finally:
             runner.run(world.process_dies())
+            runner.run(eye.close())
             runner.run(stack.aclose())
