@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -30,7 +30,6 @@ from gateway.worker import Worker
 
 LEASE = timedelta(seconds=30)
 SCHEDULE = "retry: {{schedule: [5s, 1m, 1h, 5h]}}\nworker: {{concurrency_per_site: 1}}\nsites:"
-PLACES = {"acme": ("live", "test"), "globex": ("live", "test")}
 COMPANY = """      live: {{plugin: scripted, environment: live}}
       test: {{plugin: scripted, environment: sandbox}}
     plans:"""
@@ -110,15 +109,21 @@ class Faurya:
     bodies: dict[str, bytes] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
 
-    def answer(self, request: OutgoingRequest) -> Answer:
-        """What it answers when it is well."""
+    def answer(self, request: OutgoingRequest, *, is_lost: bool) -> Answer:
+        """What it answers when it is well; `is_lost` says that the gateway never gets to hear it, or not yet."""
         key = key_of(request)
         if not {value for _, value in request.secret_headers} & KEYS:
             return Answer(status=401)
         if self.recorded[key] and self.duplicates != "counted again":
             return DUPLICATES[self.duplicates]
         self.recorded[key] += 1
+        self.unanswered[key] += is_lost
         return Answer(status=200)
+
+    def tells(self, request: OutgoingRequest, answer: Answer) -> None:
+        """The answer reaches a living gateway."""
+        if answer.status in (200, 409) or "Duplicate" in answer.body:
+            self.told.add(key_of(request))
 
 
 def key_of(request: OutgoingRequest) -> str:
@@ -126,12 +131,25 @@ def key_of(request: OutgoingRequest) -> str:
 
 
 @dataclass
+class Late(Slow):
+    """Answers once told to, unless its process is gone by then."""
+
+    process_is_gone: bool = False
+
+    async def __call__(self, request: OutgoingRequest) -> Answer:
+        answer = await super().__call__(request)
+        if self.process_is_gone:
+            raise Died
+        return answer
+
+
+@dataclass
 class Hung:
     """A delivery whose answer is still out; its worker may have lost the lease meanwhile."""
 
-    key: str | None
-    recorded: bool
-    call: Slow
+    request: OutgoingRequest
+    honest: Answer
+    call: Late
     task: asyncio.Task[None]
 
 
@@ -143,6 +161,35 @@ class Rows:
     ledger: list[asyncpg.Record]
     outbox: list[asyncpg.Record]
     attempts: list[asyncpg.Record]
+    holds: list[asyncpg.Record]
+
+    def to_read(self, now: datetime) -> bool:
+        return any(row["due_at"] and row["due_at"] <= now for row in self.inbox)
+
+    def to_send(self, now: datetime) -> bool:
+        held = any(hold["until"] > now or (hold["probe_until"] or now) > now for hold in self.holds)
+        return not held and any(row["due_at"] and row["due_at"] <= now for row in self.outbox)
+
+    def next_at(self, now: datetime) -> datetime | None:
+        """When something is due that is not due yet."""
+        times = [row["due_at"] for row in (*self.inbox, *self.outbox) if row["due_at"]]
+        times += [hold["until"] for hold in self.holds]
+        return min((moment for moment in times if moment > now), default=None)
+
+
+async def claim_and_die(gateway: Harness, site: str = "acme") -> None:
+    """A worker claims webhooks to read and is never seen again."""
+    async with gateway.gateway.context.database.transaction() as connection:
+        await inbox.claim(
+            connection, site, [name for place, name in gateway.gateway.live.connections if place == site],
+            now=gateway.clock(), lease=UUID(int=secrets.randbits(128)), lease_for=LEASE, limit=64,
+        )  # fmt: skip
+
+
+async def probe_now(gateway: Harness) -> None:
+    """What a worker does at its start and after a reload."""
+    context = gateway.gateway.context
+    await Worker(context, lambda: gateway.gateway.live, Deliverer(context, Slow())).probe_now()
 
 
 class World:
@@ -191,13 +238,7 @@ class World:
         await book_all_of(self.gateway, self.site)
 
     async def booking_dies(self) -> None:
-        """A worker claims what is due and is never seen again."""
-        now = self.gateway.clock()
-        async with self.gateway.gateway.context.database.transaction() as connection:
-            await inbox.claim(
-                connection, self.site, PLACES[self.site], now=now, lease=UUID(int=secrets.randbits(128)),
-                lease_for=LEASE, limit=64,
-            )  # fmt: skip
+        await claim_and_die(self.gateway, self.site)
 
     async def reading_begins(self) -> None:
         """A worker claims what is due, and its plugin takes its time."""
@@ -223,15 +264,12 @@ class World:
 
     async def delivery_begins(self, *, recorded: bool) -> None:
         """One delivery whose answer does not come back for now."""
-        call, stopping, asked = Slow(), asyncio.Event(), []
+        call, stopping, asked = Late(), asyncio.Event(), []
 
         async def send(request: OutgoingRequest) -> Answer:
-            key = key_of(request)
-            asked.append(key)
-            await self._before(request, key)
-            if recorded:
-                self.faurya.answer(request)
-                self.faurya.unanswered[key] += 1
+            await self._before(request, key_of(request))
+            honest = self.faurya.answer(request, is_lost=True) if recorded else Answer(status=500)
+            asked.append((request, honest))
             return await call(request)
 
         task = asyncio.create_task(deliver(self.gateway, send, self.site, stopping=stopping))
@@ -242,21 +280,17 @@ class World:
         if task.done():
             await task
         else:
-            self.hung.append(Hung(asked[0], recorded, call, task))
+            self.hung.append(Hung(*asked[0], call, task))
 
     async def late_answer(self, which: int, way: str) -> None:
-        """The answer comes after all: what Faurya would say, or nothing."""
+        """The answer comes after all: what Faurya said, or what something on the way makes of it."""
         hung = self.hung.pop(which % len(self.hung))
-        if way == "well" and not hung.recorded:
-            way = "500"
-        hung.call.answer = Answer(status=200) if way == "well" else ANSWERS[way]
-        if way == "well" and hung.key:
-            self.faurya.unanswered[hung.key] -= 1
+        answer = hung.call.answer = hung.honest if way == "well" else ANSWERS[way]
         hung.call.goes_on.set()
         await hung.task
-        if hung.key and hung.call.answer.status in (200, 409):
-            self.faurya.told.add(hung.key)
-            connection, movement = self.names[hung.key]
+        self.faurya.tells(hung.request, answer)
+        if answer.status in (200, 409):
+            connection, movement = self.names[key_of(hung.request)]
             recorded_at = await self.eye.fetchval(
                 "SELECT recorded_at FROM outbox WHERE site = $1 AND connection = $2 AND revenue_key = $3",
                 self.site, connection, movement,
@@ -266,11 +300,13 @@ class World:
 
     async def process_dies(self) -> None:
         """All that was under way ends here."""
-        tasks: list[asyncio.Task[Any]] = [hung.task for hung in self.hung] + [task for _, task in self.reading]
-        for task in tasks:
+        for hung in self.hung:
+            hung.call.process_is_gone = True
+            hung.call.goes_on.set()
+            await hung.task
+        for _, task in self.reading:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+            await asyncio.wait([task])
         self.hung, self.reading = [], []
 
     async def change_key(self, *, bad: bool) -> None:
@@ -279,22 +315,17 @@ class World:
         self.gateway.rewrite_config(text_of(self.basis, bad_key=bad))
         running = self.gateway.gateway
         assert await running.reload()
-        await Worker(running.context, lambda: running.live, Deliverer(running.context, Slow())).probe_now()
+        await probe_now(self.gateway)
 
     async def _call(self, request: OutgoingRequest, way: str, stopping: asyncio.Event) -> Answer:
         key = key_of(request)
         await self._before(request, key)
-        honest = self.faurya.answer(request) if way in RECORDING else None
+        honest = self.faurya.answer(request, is_lost=way != "well") if way in RECORDING else None
         if way.endswith("died"):
-            if honest is not None:
-                self.faurya.unanswered[key] += 1
             stopping.set()
             raise Died
-        if honest is not None and way != "well":
-            self.faurya.unanswered[key] += 1
         answer = honest if way == "well" and honest is not None else ANSWERS[way]
-        if answer.status in (200, 409) or "Duplicate" in answer.body:
-            self.faurya.told.add(key)
+        self.faurya.tells(request, answer)
         return answer
 
     async def _before(self, request: OutgoingRequest, key: str) -> None:
@@ -334,6 +365,7 @@ class World:
             attempts=await self.eye.fetch(
                 "SELECT connection, revenue_key, number, status_code, verdict FROM attempts ORDER BY number"
             ),
+            holds=await self.eye.fetch("SELECT * FROM holds"),
         )
 
     async def to_the_end(self, rounds: int = 60) -> None:
