@@ -17,17 +17,17 @@ CLAIMING = """      claiming: {{plugin: scripted, environment: live, claims: [pr
     plans:
       pro:"""
 
-Walks = Callable[[str], AbstractAsyncContextManager[Walker]]
+Walks = Callable[..., AbstractAsyncContextManager[Walker]]
 
 
 @pytest.fixture(name="walks")
 def _walks(database_url: str, tmp_path: Path) -> Walks:
-    """Open a gateway whose site records this figure."""
+    """Open a gateway whose site records this figure, with one text of its configuration replaced by another."""
 
     @asynccontextmanager
-    async def opened(basis: str = "gross") -> AsyncIterator[Walker]:
+    async def opened(basis: str = "gross", old: str = "", new: str = "") -> AsyncIterator[Walker]:
         company = Company()
-        text = text_of(basis, bad_key=False).replace("    plans:\n      pro:", CLAIMING)
+        text = text_of(basis, bad_key=False).replace("    plans:\n      pro:", CLAIMING).replace(old or "~", new)
         registry = scripted.registry(company)
         async with harness(database_url, tmp_path, text=text, registry=registry, with_worker=False) as gateway:
             yield Walker(gateway, company)

@@ -120,7 +120,7 @@ async def test_a_webhook_gets_out_of(walks: Walks, name: str, number: int) -> No
     async with walks(state.basis) as walker:
         await state.enter(walker)
         assert await walker.inbox_state() == name
-        await walker.is_explained("e1")
+        await walker.is_explained("e1", name)
         if state.ways:
             way = state.ways[number]
             await way.out(walker)

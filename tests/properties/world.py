@@ -5,7 +5,7 @@ import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,14 @@ def text_of(basis: str, *, bad_key: bool) -> str:
     return text.replace("acme-write-key", "mistyped").replace("globex-api-key", "mistyped") if bad_key else text
 
 
+@dataclass
+class SlowReading:
+    """What a plugin that takes its time waits for."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    goes_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class Company(scripted.Scripted):
     """A provider whose webhooks mean what was written down for their body, and which may be away or slow."""
 
@@ -78,7 +86,7 @@ class Company(scripted.Scripted):
         super().__init__()
         self.readings: dict[bytes, Any] = {}  # type: ignore[assignment]
         self.away = False
-        self.slow: asyncio.Event | None = None
+        self.slow: SlowReading | None = None
 
     def open(self, config: Any, runtime: Runtime) -> Any:
         return _Opened(self)
@@ -90,7 +98,8 @@ class _Opened(scripted.ScriptedProvider):
     async def extract(self, delivery: Delivery) -> Any:
         slow, reading = self.plugin.slow, self.plugin.readings[delivery.request.body]
         if slow is not None:
-            await slow.wait()
+            slow.begun.set()
+            await slow.goes_on.wait()
         if self.plugin.away:
             raise Unavailable("away")
         if isinstance(reading, Exception):
@@ -202,7 +211,7 @@ class World:
         self.site = "acme"
         self.faurya = Faurya()
         self.hung: list[Hung] = []
-        self.reading: list[tuple[asyncio.Event, asyncio.Task[int]]] = []
+        self.reading: list[tuple[SlowReading, asyncio.Task[int]]] = []
         self.faults: list[str] = []
         self.names: dict[str, tuple[str, str]] = {}
         self.key_is_bad = False
@@ -242,15 +251,17 @@ class World:
 
     async def reading_begins(self) -> None:
         """A worker claims what is due, and its plugin takes its time."""
-        slow = self.company.slow = asyncio.Event()
+        slow = self.company.slow = SlowReading()
         task = asyncio.create_task(book(self.gateway.gateway.context, self.gateway.gateway.live, self.site))
-        await asyncio.wait([task], timeout=0.05)
+        begun = asyncio.create_task(slow.begun.wait())
+        await asyncio.wait([task, begun], return_when=asyncio.FIRST_COMPLETED)
+        begun.cancel()
         self.company.slow = None
         self.reading.append((slow, task))
 
     async def reading_ends(self) -> None:
         slow, task = self.reading.pop(0)
-        slow.set()
+        slow.goes_on.set()
         await task
 
     async def delivers(self, ways: Sequence[str]) -> None:
@@ -410,6 +421,8 @@ def opened_world(server_url: str, template: str, folder: Path) -> Iterator[World
                 harness(database, folder, text=TEXT, registry=scripted.registry(company), with_worker=False)
             )
         )
+        running = gateway.gateway
+        running.context = replace(running.context, draw=lambda: 0.5)  # the same example always goes the same way
         eye = runner.run(asyncpg.connect(database))
         world = World(runner, gateway, eye, company, logs)
         try:
