@@ -7,6 +7,7 @@ import pytest
 from gateway.domain.errors import Malformed
 from gateway.domain.messages import Ignored, IgnoredReason
 from gateway.domain.revenue import RevenueKind
+from gateway.flows.read import MOST_LOST
 from gateway.flows.verdict import IGNORED, WAITING
 from tests.properties.conftest import Walks
 from tests.properties.pure_site import moved
@@ -82,11 +83,24 @@ async def booked_before(walker: Walker) -> None:
     await reads([PAID])(walker)
 
 
+async def readers_die_of_it(walker: Walker) -> None:
+    for _ in range(MOST_LOST):
+        walker.forward(seconds=LEASE.total_seconds())
+        await claim_and_die(walker.gateway)
+    await lease_ends(walker)
+
+
 ANOTHER_BODY = Way("event", "a repeat with another body", reads([PAID], again="mended"), "booked")
 
 STATES = {
     "received: due": State(arrives, [Way("time", "the worker reads", Walker.books, "booked")]),
-    "received: being read": State(reader_died, [Way("time", "the lease of a dead reader ends", lease_ends, "booked")]),
+    "received: being read": State(
+        reader_died,
+        [
+            Way("time", "the lease of a dead reader ends", lease_ends, "booked"),
+            Way("time", "it ends every process that reads it", readers_die_of_it, "unreadable: plugin_failed"),
+        ],
+    ),
     "received: waiting_for_sale": State(
         reads([REFUNDED]),
         [
