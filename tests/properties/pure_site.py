@@ -1,4 +1,4 @@
-"""One site without a database: what arrives is decided at once or waits, and deliveries move as the outbox moves them."""
+"""One site without a database: what arrives is decided or waits, and deliveries move as the outbox moves them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -52,9 +52,8 @@ def _life(draw: Any, number: int) -> tuple[list[KnownCheckout], list[RevenueEven
         kind = draw(st.sampled_from([RevenueKind.REFUND, RevenueKind.REFUND_REVERSAL]))
         if sale.kind in (RevenueKind.PURCHASE, RevenueKind.RENEWAL):
             events.append(moved(kind, back, sale.payment_id, 20, **named))
-    for so_far in draw(st.lists(st.integers(1, 6), max_size=3, unique=True)):
-        events.append(total(first.payment_id, 10 * so_far, tax=so_far))
-    return checkouts, events
+    so_far = draw(st.lists(st.integers(1, 6), max_size=3, unique=True))
+    return checkouts, [*events, *(total(first.payment_id, 10 * part, tax=part) for part in so_far)]
 
 
 @st.composite

@@ -128,7 +128,9 @@ STATES = {
 }
 
 
-@pytest.mark.parametrize(("name", "number"), [row[:2] for row in each_way(STATES)], ids=[r[2] for r in each_way(STATES)])
+@pytest.mark.parametrize(
+    ("name", "number"), [row[:2] for row in each_way(STATES)], ids=[r[2] for r in each_way(STATES)]
+)
 async def test_a_webhook_gets_out_of(walks: Walks, name: str, number: int) -> None:
     state = STATES[name]
     async with walks(state.basis) as walker:
@@ -151,7 +153,9 @@ def test_the_walk_goes_through_every_reason_that_a_webhook_is_given() -> None:
     ignored = {name.partition(": ")[2] for name in STATES if name.startswith("ignored")}
     assert ignored == set(IGNORED) >= set(get_args(IgnoredReason))
     assert reasons == by_code | ignored | {"", "due", "being read"}
-    assert {name.partition(": ")[2] for name in STATES if name.startswith("received")} - {"due", "being read"} <= set(WAITING)
+    assert {name.partition(": ")[2] for name in STATES if name.startswith("received")} - {"due", "being read"} <= set(
+        WAITING
+    )
 
 
 async def test_the_walk_goes_through_every_outcome_that_the_table_allows(walks: Walks) -> None:

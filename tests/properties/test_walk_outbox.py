@@ -119,10 +119,18 @@ STATES = {
     "pending: waiting_for_sale, whose figure is not known": State(
         booked(SALE, TAXED),
         [
-            Way("event", "a late figure makes the sale due", in_turn(booked(replace(SALE, tax=Money(100, "USD"))), SENT),
-                "recorded"),
-            Way("event", "a late figure shows that there is nothing to send",
-                booked(replace(SALE, tax=Money(1000, "USD"))), "skipped: sale_not_recorded"),
+            Way(
+                "event",
+                "a late figure makes the sale due",
+                in_turn(booked(replace(SALE, tax=Money(100, "USD"))), SENT),
+                "recorded",
+            ),
+            Way(
+                "event",
+                "a late figure shows that there is nothing to send",
+                booked(replace(SALE, tax=Money(1000, "USD"))),
+                "skipped: sale_not_recorded",
+            ),
         ],
         key=BEHIND,
         basis="net_of_tax",
@@ -171,7 +179,9 @@ CONFIGURED = {
 """What the configuration says where a state needs it."""
 
 
-@pytest.mark.parametrize(("name", "number"), [row[:2] for row in each_way(STATES)], ids=[r[2] for r in each_way(STATES)])
+@pytest.mark.parametrize(
+    ("name", "number"), [row[:2] for row in each_way(STATES)], ids=[r[2] for r in each_way(STATES)]
+)
 async def test_a_delivery_gets_out_of(walks: Walks, name: str, number: int) -> None:
     state = STATES[name]
     async with walks(state.basis, *CONFIGURED.get(name, ())) as walker:

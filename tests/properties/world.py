@@ -182,7 +182,7 @@ class Rows:
     def next_at(self, now: datetime) -> datetime | None:
         """When something is due that is not due yet."""
         times = [row["due_at"] for row in (*self.inbox, *self.outbox) if row["due_at"]]
-        times += [hold["until"] for hold in self.holds]
+        times += [moment for hold in self.holds for moment in (hold["until"], hold["probe_until"]) if moment]
         return min((moment for moment in times if moment > now), default=None)
 
 
@@ -388,17 +388,11 @@ class World:
         for _ in range(rounds):
             await self.books()
             await self.delivers([])
-            next_at = await self.eye.fetchval(
-                """
-                SELECT least((SELECT min(due_at) FROM inbox), (SELECT CASE WHEN holds.site IS NULL THEN min(outbox.due_at)
-                    ELSE greatest(min(outbox.due_at), holds.until, holds.probe_until) END
-                    FROM outbox LEFT JOIN holds USING (site, destination)
-                    WHERE outbox.due_at IS NOT NULL GROUP BY holds.site, holds.until, holds.probe_until))
-                """
-            )
+            rows = await self.rows()
+            next_at = rows.next_at(self.gateway.clock())
             if next_at is None:
                 return
-            self.gateway.clock.moment = max(next_at, self.gateway.clock())
+            self.gateway.clock.moment = next_at
         raise AssertionError(f"not at rest after {rounds} rounds: {await self.gateway.overview()}")
 
 
