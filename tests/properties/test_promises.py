@@ -139,9 +139,9 @@ class Promises(RuleBasedStateMachine):
         self.world.run(self.world.reading_ends())
 
     @precondition(lambda self: self.rows.to_send(self.now))
-    @rule(ways=st.lists(st.sampled_from(WAYS), min_size=1, max_size=7))
-    def the_worker_delivers(self, ways: list[str]) -> None:
-        self.world.run(self.world.delivers(ways))
+    @rule(ways=st.lists(st.sampled_from(WAYS), min_size=1, max_size=7), meanwhile=st.sampled_from(WAYS))
+    def the_worker_delivers(self, ways: list[str], meanwhile: str) -> None:
+        self.world.run(self.world.delivers(ways, meanwhile=meanwhile))
 
     @precondition(lambda self: self.rows.to_send(self.now) and len(self.world.hung) < 3)
     @rule(recorded=st.booleans())
@@ -153,7 +153,7 @@ class Promises(RuleBasedStateMachine):
     def a_worker_is_robbed_and_answers_late(self, recorded: bool, meanwhile: str, way: str) -> None:
         self.world.run(self.world.delivery_begins(recorded=recorded))
         self.world.gateway.clock.forward(LEASE)
-        self.world.run(self.world.delivers([meanwhile]))
+        self.world.run(self.world.delivers(meanwhile=meanwhile))
         self.world.run(self.world.late_answer(-1, way))
 
     @precondition(lambda self: self.world.hung)
@@ -180,7 +180,7 @@ class Promises(RuleBasedStateMachine):
     def a_bad_key_comes_into_force(self) -> None:
         self.key_was_bad = True
         self.world.run(self.world.change_key(bad=True))
-        self.world.run(self.world.delivers(["well"]))
+        self.world.run(self.world.delivers())
 
     @precondition(lambda self: self.world.key_is_bad)
     @rule()

@@ -264,11 +264,13 @@ class World:
         slow.goes_on.set()
         await task
 
-    async def delivers(self, ways: Sequence[str]) -> None:
-        """Deliver what is due; the answers come in these ways, and then Faurya is well."""
+    async def delivers(self, ways: Sequence[str] = (), *, meanwhile: str = "well") -> None:
+        """Deliver what is due, answered in these ways, then well; what hangs meanwhile is answered in its own way."""
         left, stopping = list(ways), asyncio.Event()
 
         async def send(request: OutgoingRequest) -> Answer:
+            if key_of(request) in {key_of(hung.request) for hung in self.hung}:
+                return await self._call(request, meanwhile, stopping)
             return await self._call(request, left.pop(0) if left else "well", stopping)
 
         await deliver(self.gateway, send, self.site, stopping=stopping)
@@ -387,7 +389,7 @@ class World:
             await self.change_key(bad=False)
         for _ in range(rounds):
             await self.books()
-            await self.delivers([])
+            await self.delivers()
             rows = await self.rows()
             next_at = rows.next_at(self.gateway.clock())
             if next_at is None:
