@@ -10,9 +10,16 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from harness import Harness, harness
+from hypothesis import settings
 
 from gateway.store import embedded
 from gateway.store.schema import migrate
+
+# A busy machine is no failure, and the same tree gives the same examples, so that `make test` does not surprise.
+# `--hypothesis-profile=long` looks further, at random, and prints how to see a failure again.
+settings.register_profile("steady", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile("long", deadline=None, max_examples=2000, print_blob=True)
+settings.load_profile("steady")
 
 
 def _database(url: str, name: str) -> str:

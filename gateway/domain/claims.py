@@ -17,14 +17,23 @@ def claimed(event: RevenueEvent, rules: Rules, books: Books) -> bool | None:
             return True
         return False if _is_foreign(payment_ref(event.payment_id), rules, books) else None
     if rules.claims != "own_checkouts":
-        if not event.items and first_of(event, rules, books):
-            return True
-        return any(item in rules.claims for item in event.items)
+        return _listed(event, rules, books)
     if _began(event, rules, books) or first_of(event, rules, books):
         return True
     if event.subscription_id is None or not (event.kind is RevenueKind.RENEWAL or _order(event, rules, books)):
         return False
     return False if _is_foreign(subscription_ref(event.subscription_id), rules, books) else None
+
+
+def _listed(event: RevenueEvent, rules: Rules, books: Books) -> bool | None:
+    """Say whether a sale has one of the listed items; one without any follows its subscription."""
+    if event.items or not event.subscription_id:
+        return any(item in rules.claims for item in event.items)
+    if first_of(event, rules, books):
+        return True
+    if event.kind is not RevenueKind.RENEWAL or _is_foreign(subscription_ref(event.subscription_id), rules, books):
+        return False
+    return None
 
 
 def _is_foreign(ref: str, rules: Rules, books: Books) -> bool:

@@ -69,7 +69,11 @@ WHERE outbox.attempts = 0 AND outbox.status IN ('pending', 'unattributed')
 
 
 async def put(connection: Connection, site: str, dispatches: Sequence[Dispatch], now: datetime) -> None:
-    """Write deliveries as booking leaves them, in the lock order of `settle`; one not attempted yet is replaced."""
+    """
+    Write deliveries as booking leaves them, in the lock order of `settle`; one not attempted yet is replaced.
+
+    A late figure may show that a sale is never sent: then its refunds, which wait for it, are not sent either.
+    """
     rows = [
         (
             *(site, row.connection, row.key, DESTINATION, row.api, row.payment_id, row.is_sale, row.order_id_sent),
@@ -79,6 +83,10 @@ async def put(connection: Connection, site: str, dispatches: Sequence[Dispatch],
         for row in sorted(dispatches, key=lambda row: (row.connection, row.key))
     ]
     await connection.executemany(PUT, rows)
+    never = [row for row in dispatches if row.is_sale and row.status is not Status.PENDING]
+    if never:
+        named = [site] * len(never), [row.connection for row in never], [row.payment_id for row in never]
+        await connection.execute(RELEASE, DESTINATION, *named, now, [False] * len(never))
 
 
 CLAIM = """

@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import settings
 
 from gateway.domain.attribution import Attribution
 from gateway.domain.booking import Booked, Decision, decide
@@ -13,9 +12,6 @@ from gateway.domain.books import Books, KnownCheckout, Rules
 from gateway.domain.delivery import Status
 from gateway.domain.money import Money
 from gateway.domain.revenue import RevenueEvent, RevenueKind
-
-settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
-settings.load_profile("unhurried")
 
 RULES = Rules(
     connection="paddle",

@@ -42,6 +42,8 @@ def test_a_list_takes_sales_with_one_of_its_ids(open_desk, kind, items, ours):
     decision = desk.decide(event)
     if ours:
         assert isinstance(decision, Booked)
+    elif kind == "renewal" and not items:
+        assert decision == Wait("subscription:sub_1")
     else:
         assert decision == FOREIGN_SUBSCRIPTION
 
@@ -55,9 +57,21 @@ def test_a_list_looks_at_the_sale_and_not_at_who_began_it(open_desk):
 def test_a_renewal_without_items_follows_the_sale_that_its_subscription_began_with(open_desk):
     desk = open_desk(claims=LISTED)
     renewal = desk.renewal("txn_2", subscription_id="sub_1", visitor="v")
-    assert desk.decide(renewal) == OtherSite(("payment:txn_2", "subscription:sub_1"))
+    assert desk.decide(renewal) == Wait("subscription:sub_1")
+    assert desk.decide(renewal, may_wait=False) == OtherSite(())
     desk.book(desk.purchase("txn_1", items=("pri_pro",), subscription_id="sub_1"))
     assert isinstance(desk.decide(renewal), Booked)
+
+
+def test_a_renewal_without_items_of_another_sites_subscription_is_that_sites(open_desk):
+    desk = open_desk(claims=LISTED)
+    desk.foreign("subscription:sub_1")
+    assert desk.decide(desk.renewal("txn_1", visitor="v")) == FOREIGN_SUBSCRIPTION
+
+
+def test_a_purchase_without_items_waits_for_nobody(open_desk):
+    desk = open_desk(claims=LISTED)
+    assert desk.decide(desk.purchase(subscription_id="sub_1")) == FOREIGN_SUBSCRIPTION
 
 
 @pytest.mark.parametrize("kind", ["purchase", "renewal", "refund", "reversal"])

@@ -250,6 +250,19 @@ async def test_a_figure_that_comes_later_is_filled_in_and_the_frozen_amount_goes
         assert len(await gateway.recorded()) == 2
 
 
+async def test_a_refund_does_not_wait_for_a_sale_that_a_late_figure_ended(database_url: str, tmp_path: Path) -> None:
+    text = CONFIG.replace("forward_refunds: true}}", "forward_refunds: true, amount: earnings}}")
+    async with harness(database_url, tmp_path, text=text) as gateway:
+        await gateway.happen(PURCHASE, payment_id="p1", amount=usd(40))
+        await gateway.happen(REFUND, payment_id="p1", refund_id="r1", amount=usd(40), net=30)
+        assert (await gateway.deliveries())["refund:r1"] == ("pending", "waiting_for_sale")
+        await gateway.happen(PURCHASE, payment_id="p1", amount=usd(40), net=-10)
+        assert await gateway.deliveries() == {
+            "payment:p1": ("skipped", "zero_amount"),
+            "refund:r1": ("skipped", "sale_not_recorded"),
+        }
+
+
 async def test_a_refund_in_the_batch_that_fills_its_sale_inherits_the_new_ids(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -340,6 +353,19 @@ async def test_a_claimed_list_takes_its_prices_and_their_refunds(database_url: s
         await gateway.happen(REFUND, payment_id="x1", refund_id="x2", items=[])
         booked, other = ("booked", None), ("ignored", "other_site")
         assert await gateway.inbox() == [booked, booked, other, other]
+
+
+async def test_a_renewal_without_items_that_overtakes_its_subscription_is_booked_after_it(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with harness(database_url, tmp_path, text=claiming("[price_pro]")) as gateway:
+        await gateway.happen(RENEWAL, payment_id="p2", subscription_id="sub", items=[], attribution=BERT)
+        await gateway.happen(RENEWAL, payment_id="x2", subscription_id="their_sub", items=[], attribution=BERT)
+        assert await gateway.inbox() == [("received", "waiting_for_sale")] * 2
+        await gateway.happen(PURCHASE, payment_id="p1", subscription_id="sub", items=["price_pro"])
+        await gateway.happen(PURCHASE, payment_id="x1", subscription_id="their_sub", items=["price_other"])
+        booked, other = ("booked", None), ("ignored", "other_site")
+        assert await gateway.inbox() == [booked, other, booked, other]
 
 
 @pytest.mark.parametrize("claims", ["own_checkouts", "[price_pro]"])
