@@ -94,10 +94,11 @@ async def make(
         named = dict(found)
     for site, names in named.items():
         async for rows in plan(context, live, site, selection, names):
-            growing.rows.setdefault(site, []).extend(rows)
+            if rows:
+                growing.rows.setdefault(site, []).extend(rows)
             yield growing
     holds = await standing(context.database, sites, context.now())
-    growing.held = {hold.hold.site: hold.why for hold in holds if growing.rows.get(hold.hold.site)}
+    growing.held = {hold.hold.site: hold.why for hold in holds if hold.hold.site in growing.rows}
     yield growing
 
 

@@ -55,13 +55,12 @@ class DeliveryRow:
     @property
     def after(self) -> str:
         """What it would be, in a few words; for one that is left alone, why."""
-        match self.decision:
-            case TakenUp(reason=reason) as taken:
-                text = _with_reason("pending", reason) if reason else "pending: due now"
-                text += ", none spent" if self.delivery.spent else ""
-                return text + (f", visitor {taken.entry.attribution.visitor_id}" if taken.is_named else "")
-            case LeftAlone() as left:
-                return _why(self.site, left)
+        decision = self.decision
+        if isinstance(decision, LeftAlone):
+            return _why(self.site, decision)
+        text = _with_reason("pending", decision.reason) if decision.reason else "pending: due now"
+        text += ", none spent" if self.delivery.spent else ""
+        return text + (f", visitor {decision.entry.attribution.visitor_id}" if decision.is_named else "")
 
     def as_json(self) -> dict[str, Any]:
         """Return the row as JSON has it."""
@@ -70,12 +69,11 @@ class DeliveryRow:
             **_movement(self.site, entry),
             "before": {**_standing(row.status, row.reason, row.spent, entry), "attempts": row.attempts},
         }
-        match self.decision:
-            case TakenUp(entry=after, reason=reason):
-                then = {**_standing(Status.PENDING, reason, 0, after), "attempts": row.attempts}
-                return {**common, "after": then, "may_double_count": self.may_double}
-            case LeftAlone(why=why, is_problem=is_problem):
-                return {**common, "why": why, "text": self.after, "is_problem": is_problem}
+        decision = self.decision
+        if isinstance(decision, LeftAlone):
+            return {**common, "why": decision.why, "text": self.after, "is_problem": decision.is_problem}
+        then = {**_standing(Status.PENDING, decision.reason, 0, decision.entry), "attempts": row.attempts}
+        return {**common, "after": then, "may_double_count": decision.may_double}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,14 +105,14 @@ class WebhookRow:
     """
     One unreadable webhook and how today's plugin reads it: where it would end and what it would book.
 
-    `why` is set where it is left alone; `unread` holds no body any more.
+    Where it is left alone, `outcome` is None and `why` says why; `unread` holds no body any more.
     """
 
     site: str
     unread: Unread
     outcome: Outcome | None = None
     books: Sequence[Entry] = ()
-    why: str | None = None
+    why: str = ""
 
     @property
     def place(self) -> tuple[str, str]:
@@ -124,12 +122,12 @@ class WebhookRow:
     @property
     def changes(self) -> bool:
         """Whether it would be read again."""
-        return self.why is None
+        return self.outcome is not None
 
     @property
     def is_problem(self) -> bool:
         """Whether somebody must mend something first."""
-        return self.why is not None
+        return self.outcome is None
 
     @property
     def before(self) -> str:
@@ -139,10 +137,11 @@ class WebhookRow:
     @property
     def after(self) -> str:
         """What it would be, in a few words; for one that is left alone, why."""
-        if self.outcome is None or self.why is not None:
-            return self.why or ""
+        if self.outcome is None:
+            return self.why
         money = ", ".join(f"{entry.event.key} {entry.event.amount}" for entry in self.books)
-        text = f"{self.outcome.outcome}: {money or self.outcome.reason}" if money or self.outcome.reason else "booked"
+        what = money or self.outcome.reason
+        text = f"{self.outcome.outcome}: {what}" if what else self.outcome.outcome
         return f"{text}: {self.outcome.detail}" if self.outcome.detail else text
 
     def as_json(self) -> dict[str, Any]:
@@ -157,11 +156,14 @@ class WebhookRow:
             "received_at": webhook.received_at.isoformat(),
             "before": {"outcome": "unreadable", "reason": self.unread.reason, "detail": self.unread.detail},
         }
-        if self.why is not None:
+        if after is None:
             return {**row, "text": self.why, "is_problem": True}
         books = [{**_movement(self.site, entry), "visitor_id": entry.attribution.visitor_id} for entry in self.books]
-        told = {"outcome": after.outcome, "reason": after.reason, "detail": after.detail} if after else None
-        return {**row, "after": told, "books": books}
+        return {
+            **row,
+            "after": {"outcome": after.outcome, "reason": after.reason, "detail": after.detail},
+            "books": books,
+        }
 
 
 Row = DeliveryRow | WebhookRow | HeirRow
@@ -212,5 +214,5 @@ def _why(site: str, left: LeftAlone) -> str:
         case "sale_first":
             sale = replay_command(entry.event.payment_id)
             return f"{NEVER_SENT[Reason.SALE_NOT_RECORDED]}; once it is, this one follows by itself: {sale}"
-        case "not_sent_today":
+        case _:
             return SKIPPED[str(left.after)].format(payment_id=entry.event.payment_id)

@@ -17,6 +17,7 @@ from gateway.flows.replay_rows import WebhookRow
 from gateway.plugins import Live
 from gateway.store import ledger
 from gateway.store.errors import StoreData
+from gateway.store.inbox import Outcome
 from gateway.store.replays import Unread
 
 AT_ONCE = 8
@@ -38,21 +39,23 @@ async def foresee(
     rows = []
     for place, row in by_place.items():
         light = replace(row, webhook=replace(row.webhook, body=b"", headers=b""))
-        if place not in ends:
-            rows.append(WebhookRow(site=site, unread=light, why=_unread_because(site, row)))
+        why = _unreadable_because(site, row, ends.get(place))
+        if why:
+            rows.append(WebhookRow(site=site, unread=light, why=why))
             continue
-        outcome, why = ends[place], None
-        if outcome.outcome == "unreadable":
-            why = f"still unreadable: {outcome.reason}: {outcome.detail}"
         booked = [one.entry for one in writing.new if (one.entry.connection, one.entry.event_key) == place]
-        rows.append(WebhookRow(site=site, unread=light, outcome=outcome, books=booked, why=why))
+        rows.append(WebhookRow(site=site, unread=light, outcome=ends[place], books=booked))
     return rows
 
 
-def _unread_because(site: str, row: Unread) -> str:
+def _unreadable_because(site: str, row: Unread, outcome: Outcome | None) -> str | None:
     if row.purged:
         return PURGED
-    return f"the connection {site}/{row.webhook.connection} is not configured any more, or its plugin is missing"
+    if outcome is None:
+        return f"the connection {site}/{row.webhook.connection} is not configured any more, or its plugin is missing"
+    if outcome.outcome == "unreadable":
+        return f"still unreadable: {outcome.reason}: {outcome.detail}"
+    return None
 
 
 async def _read(context: Context, live: Live, row: Unread, turn: asyncio.Semaphore) -> Reading:
