@@ -15,7 +15,7 @@ from gateway.cli.loading import load
 from gateway.cli.moments import parse_since
 from gateway.cli.options import CONFIG, AsJson, ConfigPath, with_config
 from gateway.cli.output import complain, redaction, say, show_json
-from gateway.cli.replay_output import bar, conclude, show
+from gateway.cli.replay_output import bar, conclude, counts, show
 
 if TYPE_CHECKING:
     from gateway.app.source import Source
@@ -112,9 +112,7 @@ def _asked(plan: "Plan") -> bool:
     if not sys.stdin.isatty():
         complain("Nothing was changed: there is no terminal to ask on. Add --yes to replay what is listed.")
         raise typer.Exit(USAGE)
-    parts = [f"send {len(plan.deliveries)} deliveries again"] if plan.deliveries else []
-    parts += [f"read {len(plan.webhooks)} webhooks again"] if plan.webhooks else []
-    if typer.confirm(f"{' and '.join(parts).capitalize()}?", default=False, err=True):
+    if typer.confirm(f"Replay {counts(len(plan.deliveries), len(plan.webhooks))}?", default=False, err=True):
         return True
     say("Nothing was changed.")
     return False

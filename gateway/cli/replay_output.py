@@ -72,12 +72,17 @@ def show(plan: "Plan") -> None:
 
 def conclude(done: "Done", total: int) -> None:
     """Print what was done."""
-    parts = [f"{done.deliveries} deliveries are due again"] if done.deliveries else []
-    parts += [f"{done.webhooks} webhooks are to be read again"] if done.webhooks else []
-    if parts:
-        say(f"{' and '.join(parts)}; a running worker takes them up within a second.", "green")
+    if done.deliveries or done.webhooks:
+        say(f"Taken up: {counts(done.deliveries, done.webhooks)}. A running worker goes on within a second.", "green")
     if done.changed:
         say(f"{done.changed} of {total} changed meanwhile and were left alone.", "yellow")
+
+
+def counts(deliveries: int, webhooks: int) -> str:
+    """Return "2 deliveries and 1 webhook", without what there is none of."""
+    parts = [f"{deliveries} {'delivery' if deliveries == 1 else 'deliveries'}"] if deliveries else []
+    parts += [f"{webhooks} {'webhook' if webhooks == 1 else 'webhooks'}"] if webhooks else []
+    return " and ".join(parts)
 
 
 def _table(title: str, columns: "Sequence[str]", rows: "Sequence[Any]", cells: Any) -> None:

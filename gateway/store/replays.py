@@ -46,33 +46,42 @@ class Unread:
     purged: bool
 
 
-DELIVERY = """
+FIELDS = """
 SELECT ledger.*, outbox.status, outbox.reason, outbox.attempts, outbox.spent, outbox.basis, outbox.created_at,
     outbox.amount_minor AS frozen_minor,
     EXISTS (SELECT 1 FROM attempts
              WHERE (attempts.site, attempts.connection, attempts.revenue_key, attempts.destination)
                  = (outbox.site, outbox.connection, outbox.revenue_key, outbox.destination)
                AND (attempts.verdict IS NULL OR attempts.verdict = 'unclear')) AS is_unclear
-FROM outbox JOIN ledger USING (site, connection, revenue_key)
 """
 
-ONE_PAGE = """
-  AND outbox.destination = $2 AND outbox.status = ANY($3::text[]) AND outbox.created_at >= $4
-  AND (outbox.created_at, outbox.connection, outbox.revenue_key) > ($4, $5, $6)
-ORDER BY outbox.created_at, outbox.connection, outbox.revenue_key LIMIT $7
+# The page is cut before it is joined, so that the last page of many costs no more than the first. The states are
+# written out, so that the partial index `outbox_stuck` serves them; `skipped` has none and is rarely asked for.
+PAGE = """
+  AND destination = $2 AND status = ANY($3::text[]) AND created_at >= $4
+  AND (created_at, connection, revenue_key) > ($4, $5, $6)
+ORDER BY created_at, connection, revenue_key LIMIT $7
 """
+STUCK = f"""
+{FIELDS} FROM (
+    SELECT * FROM outbox WHERE site = $1 AND status IN ('rejected', 'dead', 'unattributed') {PAGE}
+) AS outbox JOIN ledger USING (site, connection, revenue_key)
+ORDER BY outbox.created_at, connection, revenue_key
+"""  # noqa: S608 - constant text
+SKIPPED = f"""
+{FIELDS} FROM (SELECT * FROM outbox WHERE site = $1 AND status = 'skipped' {PAGE}) AS outbox
+JOIN ledger USING (site, connection, revenue_key)
+ORDER BY outbox.created_at, connection, revenue_key
+"""  # noqa: S608 - constant text
 
 AT = f"""
-{DELIVERY} WHERE outbox.site = $1 AND outbox.destination = $2
+{FIELDS} FROM outbox JOIN ledger USING (site, connection, revenue_key)
+WHERE outbox.site = $1 AND outbox.destination = $2
   AND outbox.connection = ANY($3::text[]) AND outbox.revenue_key = ANY($4::text[])
   AND (outbox.connection, outbox.revenue_key) IN (SELECT * FROM unnest($3::text[], $4::text[]))
 ORDER BY outbox.connection, outbox.revenue_key
 """  # noqa: S608 - constant text
 LOCKED = f"{AT} FOR UPDATE OF outbox"
-
-# The states are written out, so that the partial index `outbox_stuck` serves them; `skipped` has none and is rare.
-STUCK = f"{DELIVERY} WHERE outbox.site = $1 AND outbox.status IN ('rejected', 'dead', 'unattributed') {ONE_PAGE}"
-SKIPPED = f"{DELIVERY} WHERE outbox.site = $1 AND outbox.status = 'skipped' {ONE_PAGE}"
 
 
 async def deliveries(
@@ -235,17 +244,22 @@ def _unread(row: Any) -> Unread:
     return Unread(webhook=webhook, reason=row["reason"], detail=row["detail"], purged=row["purged"])
 
 
+# The keys are said twice: on a table that was never analyzed, Postgres would else find the rows by another index.
 READ_AGAIN = """
-UPDATE inbox SET outcome = 'received', reason = NULL, detail = NULL, due_at = $4, attempts = 0, lost = 0, lease = NULL,
-    waits_for = NULL, refs = '{}'
-WHERE (site, connection, event_key) IN (
-    SELECT site, connection, event_key FROM inbox
+WITH locked AS (
+    SELECT connection, event_key FROM inbox
     WHERE site = $1 AND connection = ANY($2::text[]) AND event_key = ANY($3::text[])
       AND (connection, event_key) IN (SELECT * FROM unnest($2::text[], $3::text[]))
       AND outcome = 'unreadable' AND body IS NOT NULL
     ORDER BY connection, event_key
-    FOR UPDATE)
-RETURNING connection, event_key
+    FOR UPDATE
+)
+UPDATE inbox SET outcome = 'received', reason = NULL, detail = NULL, due_at = $4, attempts = 0, lost = 0, lease = NULL,
+    waits_for = NULL, refs = '{}'
+FROM locked
+WHERE inbox.site = $1 AND inbox.connection = locked.connection AND inbox.event_key = locked.event_key
+  AND inbox.connection = ANY($2::text[]) AND inbox.event_key = ANY($3::text[])
+RETURNING inbox.connection, inbox.event_key
 """
 
 

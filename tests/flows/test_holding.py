@@ -20,7 +20,12 @@ SITES = ["acme", "globex"]
 async def hold(gateway: Harness, site: str = "acme", note: str | None = None) -> str | None:
     context = gateway.gateway.context
     return await put_on_hold(
-        context.database, SITES, site, now=gateway.clock(), note=note, redaction=Redaction(frozenset({"acme-write-key"}))
+        context.database,
+        SITES,
+        site,
+        now=gateway.clock(),
+        note=note,
+        redaction=Redaction(frozenset({"acme-write-key"})),
     )
 
 
