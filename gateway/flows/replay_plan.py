@@ -15,7 +15,11 @@ from gateway.store import reports
 
 @dataclass(slots=True)
 class Plan:
-    """Rows by site. `is_known` False: no site knows the id; `is_partial`: the id names more than was looked at."""
+    """
+    Rows by site. `held` says why deliveries of a site will wait although they are taken up.
+
+    `is_known` False: no site knows the id; `is_partial`: the id names more than was looked at.
+    """
 
     rows: dict[str, list[Row]] = field(default_factory=dict)
     is_known: bool = True
@@ -98,7 +102,8 @@ async def make(
                 growing.rows.setdefault(site, []).extend(rows)
             yield growing
     holds = await standing(context.database, sites, context.now())
-    growing.held = {hold.hold.site: hold.why for hold in holds if hold.hold.site in growing.rows}
+    waiting = {row.site for row in growing.deliveries}
+    growing.held = {hold.hold.site: hold.why for hold in holds if hold.hold.site in waiting}
     yield growing
 
 
