@@ -89,6 +89,5 @@ async def _decide_together(
     foreseen.tell(books, events)
     writing = decide_all(live.config, site, readings, books, context.now(), context.redaction.clean)
     for booked in writing.new:
-        if booked.dispatch is not None:
-            foreseen.note(booked.entry, booked.dispatch.status)
+        foreseen.note(booked.entry, books.statuses[booked.entry.connection, booked.entry.event.key])
     return writing

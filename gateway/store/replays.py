@@ -116,10 +116,11 @@ def _ended(row: Any) -> Ended:
     )
 
 
+# Due at once, also where this machine's clock is ahead of the workers'.
 TAKE_UP = """
 UPDATE outbox SET status = 'pending', reason = done.reason, spent = 0, lease = NULL,
     amount_minor = coalesce(outbox.amount_minor, done.amount_minor),
-    due_at = CASE WHEN done.reason IS NULL THEN coalesce(outbox.due_at, $9::timestamptz) END
+    due_at = CASE WHEN done.reason IS NULL THEN coalesce(outbox.due_at, least($9::timestamptz, now())) END
 FROM unnest($3::text[], $4::text[], $5::text[], $6::int[], $7::text[], $8::bigint[])
      AS done (connection, revenue_key, status, attempts, reason, amount_minor)
 WHERE outbox.site = $1 AND outbox.destination = $2 AND outbox.connection = done.connection
@@ -254,8 +255,8 @@ WITH locked AS (
     ORDER BY connection, event_key
     FOR UPDATE
 )
-UPDATE inbox SET outcome = 'received', reason = NULL, detail = NULL, due_at = $4, attempts = 0, lost = 0, lease = NULL,
-    waits_for = NULL, refs = '{}'
+UPDATE inbox SET outcome = 'received', reason = NULL, detail = NULL, due_at = least($4, now()), attempts = 0, lost = 0,
+    lease = NULL, waits_for = NULL, refs = '{}'
 FROM locked
 WHERE inbox.site = $1 AND inbox.connection = locked.connection AND inbox.event_key = locked.event_key
   AND inbox.connection = ANY($2::text[]) AND inbox.event_key = ANY($3::text[])
