@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gateway.app.assembly import utc_now
+from gateway.app.clock import SharedClock
 from gateway.app.database import opened_database
 from gateway.app.source import Source
 from gateway.config import Config
@@ -21,13 +22,16 @@ async def at_hand(source: Source, config: Config, redaction: Redaction) -> Async
     """
     Yield a context on the configured database, and the open connections.
 
-    It wakes nobody: running workers look every second. Raises `PluginUnknown` and the errors of `opened_database`.
+    It goes by the workers' clock and wakes nobody: running workers look every second. Raises `PluginUnknown` and the
+    errors of `opened_database`.
     """
     async with client_session() as http, opened_database(config, size=2) as database:
         live = open_all(config, source.registry, Runtime(http=http, now=utc_now))
+        clock = SharedClock(utc_now)
+        await clock.measure(database)
         context = Context(
             database=database,
-            now=utc_now,
+            now=clock,
             entropy=os.urandom,
             draw=random.SystemRandom().random,
             wake=lambda: None,

@@ -154,7 +154,8 @@ async def test_what_is_recorded_is_left_alone(still: Harness) -> None:
 
 async def test_stopped_in_the_middle_it_goes_on_the_next_time(still: Harness) -> None:
     count = BATCH + 3
-    await dead(still, *(f"p{number}" for number in range(count)))
+    await sold(still, *(f"p{number}" for number in range(count)))
+    await still.database.execute("UPDATE outbox SET status = 'dead', due_at = NULL")
     plan = await planned(still)
     context, live = still.gateway.context, still.gateway.live
 
