@@ -10,8 +10,8 @@ from gateway.domain.revenue import RevenueEvent, RevenueKind
 def freeze(entry: Entry, rules: Rules, books: Books) -> Dispatch:
     """Return the delivery of a ledger line: its amount, frozen, and whether it may go out now."""
     event = entry.event
-    minor = _basis_minor(event, rules.basis)
-    status, reason = _standing(entry, rules, books, minor)
+    minor = figure(event, rules.basis)
+    status, reason = standing(entry, rules, books, minor)
     if event.kind not in SALES:
         order_id_sent = event.own_id
     else:
@@ -33,7 +33,7 @@ def freeze(entry: Entry, rules: Rules, books: Books) -> Dispatch:
     )
 
 
-def _basis_minor(event: RevenueEvent, basis: Basis) -> int | None:
+def figure(event: RevenueEvent, basis: Basis) -> int | None:
     """Return the figure that the site records; None where the provider has not given it yet."""
     if basis == "gross":
         return event.amount.minor
@@ -42,7 +42,8 @@ def _basis_minor(event: RevenueEvent, basis: Basis) -> int | None:
     return None if event.net is None else event.net.minor
 
 
-def _standing(entry: Entry, rules: Rules, books: Books, minor: int | None) -> tuple[Status, Reason | None]:
+def standing(entry: Entry, rules: Rules, books: Books, minor: int | None) -> tuple[Status, Reason | None]:
+    """Return whether a ledger line may go out now, waits, or is never sent. `minor` is the figure to be sent."""
     never = _never_sent(entry, rules, minor)
     if never:
         return Status.SKIPPED, never

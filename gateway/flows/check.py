@@ -36,13 +36,19 @@ NOISE = frozenset({"header_missing", "header_malformed"})
 """Refusals that any visitor of the address causes; a provider's own webhooks always have their header."""
 
 STUCK_LEVELS: dict[str, tuple[Level, str]] = {
-    "rejected": ("problem", "deliveries were refused by Faurya; `trace` says why"),
-    "dead": ("problem", "deliveries were given up after all attempts; the ledger keeps them"),
+    "rejected": ("problem", "deliveries were refused by Faurya; `trace` says why, `replay` sends them again"),
+    "dead": (
+        "problem",
+        "deliveries were given up after all attempts; the ledger keeps them, `replay` sends them again",
+    ),
     "unreadable": (
         "problem",
-        "webhooks could not be read; they are kept, and read again when the provider sends them again",
+        "webhooks could not be read; they are kept, and read again when the provider sends them again or by `replay`",
     ),
-    "unattributed": ("warning", "sales have no visitor id and cannot be sent to Faurya's payments API"),
+    "unattributed": (
+        "warning",
+        "sales have no visitor id and cannot be sent to Faurya's payments API; `replay --attribute` gives them one",
+    ),
 }
 
 
@@ -192,7 +198,7 @@ def _of_refusal(row: RefusalRow, kept_at: datetime | None, now: datetime) -> Fin
 
 def _of_hold(hold: SiteHold) -> Finding:
     why = HOLDS.get(hold.reason, hold.reason)
-    until = f"tried again at {_when(hold.until)}" if hold.until else "until somebody lifts it"
+    until = f"tried again at {_when(hold.until)}" if hold.until else "until somebody lifts it (`holds lift`)"
     facts = {"reason": hold.reason, "since": hold.since.isoformat()}
     text = f"on hold since {_when(hold.since)}, {until}: {why}"
     return Finding(level="problem", about=hold.site, text=text, facts=facts)

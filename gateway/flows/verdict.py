@@ -1,5 +1,6 @@
 """The sentence at the top of a story: what became of the money, in words that a site team understands. Pure."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +22,10 @@ SKIPPED = {
     "test_mode": "it is test money, which the site does not forward: set faurya.forward_test to see it in Faurya",
     "zero_amount": "its amount is not above zero, so there is nothing to record",
     "refund_not_forwarded": "the site does not forward refunds: set faurya.forward_refunds if Faurya should show them",
-    "sale_not_recorded": "the sale that it belongs to was not recorded in Faurya: trace {payment_id} to see why",
+    "sale_not_recorded": (
+        "the sale that it belongs to was not recorded in Faurya: trace {payment_id} to see why; once it is, this one "
+        "follows by itself"
+    ),
     "currency_not_accepted": "its currency is not among the site's faurya.currencies",
     "forwarding_off": "the connection has forward: false because Faurya gets this provider's money elsewhere",
     "unsupported_by_destination": "Faurya's payments API knows no refunds; the ledger has it",
@@ -62,6 +66,11 @@ class Verdict:
 
     word: Word
     reason: str
+
+
+def replay_command(query: str, *, attribute: bool = False) -> str:
+    """Return, in backquotes, the command that replays what an id names, quoted for a shell."""
+    return f"`faurya-gateway replay --id {shlex.quote(query)}{' --attribute VISITOR_ID' if attribute else ''}`"
 
 
 def judge(query: str, found: Found, elsewhere: Sequence[str]) -> Verdict:
@@ -117,7 +126,8 @@ def _delivered(entry: Row, delivery: Row, found: Found) -> Verdict:
             return Verdict(
                 "unattributed",
                 f"{what} is booked but cannot be sent: Faurya's payments API needs a visitor id and none came with it. "
-                + _why_unattributed(entry, found),
+                f"{_why_unattributed(entry, found)} Where the visitor is known, run "
+                f"{replay_command(entry['revenue_key'], attribute=True)}.",
             )
         case "pending" if found.hold is not None:
             return Verdict("held", f"{what} is booked and waits because the site is on hold: {_why_held(found.hold)}")
@@ -129,10 +139,11 @@ def _delivered(entry: Row, delivery: Row, found: Found) -> Verdict:
             return Verdict(
                 "dead",
                 f"{what} could not be sent in {_counted(delivery['attempts'], 'attempt')}{_last_answer(entry, found)}. "
-                "The ledger keeps it.",
+                f"The ledger keeps it; once Faurya answers again, run "
+                f"{replay_command(entry['revenue_key'])}.",
             )
         case _:
-            return Verdict("rejected", f"{what} was refused by Faurya{_last_answer(entry, found)}.{_advice(delivery)}")
+            return Verdict("rejected", f"{what} was refused by Faurya{_last_answer(entry, found)}. {_advice(delivery)}")
 
 
 def _recorded(entry: Row, delivery: Row) -> Verdict:
@@ -164,8 +175,11 @@ def _why_unattributed(entry: Row, found: Found) -> str:
 
 def _why_held(hold: Row) -> str:
     why = HOLDS.get(hold["reason"], hold["reason"])
-    again = f"The next try is at {_when(hold['until'])}" if hold["until"] else "It is not tried until somebody lifts it"
-    return f"{why}. {again}; nothing is lost."
+    note = f": {hold['note']}" if hold.get("note") else ""
+    if hold["until"]:
+        return f"{why}{note}. The next try is at {_when(hold['until'])}; nothing is lost."
+    lift = f"`faurya-gateway holds lift {hold['site']}`"
+    return f"{why}{note}. It is not tried until somebody lifts it with {lift}; nothing is lost."
 
 
 def _why_skipped(entry: Row, delivery: Row) -> str:
@@ -193,10 +207,10 @@ def _last_answer(entry: Row, found: Found) -> str:
 def _advice(delivery: Row) -> str:
     if delivery["reason"] == "visitor_not_found":
         return (
-            " Faurya does not know the visitor on this site: check that page and key belong to the same Faurya site, "
-            "for the sales to come."
+            "Faurya does not know the visitor on this site: check that page and key belong to the same Faurya site, "
+            f"then run {replay_command(delivery['revenue_key'])} (with --attribute VISITOR_ID for another visitor)."
         )
-    return " Correct what Faurya names, for the sales to come."
+    return f"Correct what Faurya names, then run {replay_command(delivery['revenue_key'])}."
 
 
 def _unbooked(found: Found) -> Verdict:
@@ -209,7 +223,8 @@ def _unbooked(found: Found) -> Verdict:
         return Verdict(
             "rejected",
             f"The webhook {_name(row)} is kept but could not be read: {row['detail'] or row['reason']}. "
-            "It is read again when the provider sends it again.",
+            "It is read again when the provider sends it again; once its plugin can read it, run "
+            f"{replay_command(row['event_key'])}.",
         )
     if waiting:
         row = waiting[-1]

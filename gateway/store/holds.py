@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gateway.domain.delivery import DESTINATION
+from gateway.domain.delivery import DESTINATION, HoldReason
 from gateway.store.pool import Connection
 
 
@@ -113,3 +113,36 @@ async def probe_now(connection: Connection, sites: Sequence[str], reasons: Seque
         reasons,
         now,
     )
+
+
+async def set_by_operator(connection: Connection, site: str, *, now: datetime, note: str | None) -> str | None:
+    """
+    Hold a site until somebody lifts it; return the reason of the hold that it had already, None where it had none.
+
+    An automatic hold becomes the operator's: it is probed no more, and goes on counting from its beginning. A probe
+    that is under way changes nothing any more, whatever it is answered.
+    """
+    before: str | None = await connection.fetchval(
+        "SELECT reason FROM holds WHERE site = $1 AND destination = $2 FOR UPDATE", site, DESTINATION
+    )
+    await connection.execute(
+        """
+        INSERT INTO holds (site, destination, since, until, reason, note) VALUES ($1, $2, $3, NULL, $4, $5)
+        ON CONFLICT (site, destination) DO UPDATE
+            SET until = NULL, reason = EXCLUDED.reason, probe_until = NULL, note = coalesce(EXCLUDED.note, holds.note)
+        """,
+        site,
+        DESTINATION,
+        now,
+        HoldReason.OPERATOR.value,
+        note,
+    )
+    return before
+
+
+async def lift(connection: Connection, sites: Sequence[str]) -> list[str]:
+    """Remove the holds of these sites, whoever set them; return which sites were held."""
+    rows = await connection.fetch(
+        "DELETE FROM holds WHERE site = ANY($1::text[]) AND destination = $2 RETURNING site", sites, DESTINATION
+    )
+    return sorted(row["site"] for row in rows)

@@ -79,7 +79,7 @@ async def read_books(connection: Connection, site: str, events: Sequence[tuple[s
         sorted({event.subscription_id for _, event in events if event.subscription_id}),
     )
     for row in found:
-        entry = _entry(row)
+        entry = entry_of(row)
         books.learn(entry, Status(row["status"]))
         if row["attempted"]:
             books.attempted.add((entry.connection, entry.event.key))
@@ -129,7 +129,8 @@ def _attribution(row: Any) -> Attribution:
     return Attribution(visitor_id=row["visitor_id"], session_id=row["session_id"], token=row["token"])
 
 
-def _entry(row: Any) -> Entry:
+def entry_of(row: Any) -> Entry:
+    """Return a row of the ledger as booking knows it."""
     currency = row["currency"]
     event = RevenueEvent(
         kind=RevenueKind(row["kind"]),
@@ -242,15 +243,16 @@ UPDATE outbox SET status = 'pending', reason = CASE WHEN amount_minor IS NULL TH
 FROM changed
 WHERE outbox.site = $1 AND outbox.connection = changed.connection AND outbox.revenue_key = changed.revenue_key
   AND outbox.destination = $8 AND outbox.status = 'unattributed'
+RETURNING outbox.connection, outbox.revenue_key
 """
 
 
-async def attribute_siblings(connection: Connection, site: str, entries: Sequence[Entry], now: datetime) -> None:
-    """Attribute unattributed sales whose payment or subscription is now known to belong to a visitor."""
+async def attribute_siblings(connection: Connection, site: str, entries: Sequence[Entry], now: datetime) -> set[Place]:
+    """Attribute unattributed sales whose payment or subscription now has a known visitor; return which they were."""
     named = [entry for entry in entries if entry.attribution.visitor_id]
     if not named:
-        return
-    await connection.execute(
+        return set()
+    rows = await connection.fetch(
         ATTRIBUTE,
         site,
         [entry.connection for entry in named],
@@ -262,3 +264,4 @@ async def attribute_siblings(connection: Connection, site: str, entries: Sequenc
         DESTINATION,
         now,
     )
+    return {(row["connection"], row["revenue_key"]) for row in rows}

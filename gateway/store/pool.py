@@ -91,6 +91,10 @@ def translated() -> Iterator[None]:
         raise StoreUnavailable(f"the database cannot be used now ({type(error).__name__})") from error
 
 
+class _Undo(Exception):
+    """Ends a trial without leaving anything behind."""
+
+
 GIVEN_UP = (asyncio.CancelledError, TimeoutError)
 """Somebody stopped waiting for the database."""
 
@@ -122,6 +126,16 @@ class Database:
                 await transaction.rollback()
                 raise
             await transaction.commit()
+
+    @asynccontextmanager
+    async def trial(self) -> AsyncIterator[Connection]:
+        """Yield a connection inside a transaction that is taken back at the end: nothing of what is done stays."""
+        try:
+            async with self.transaction() as connection:
+                yield connection
+                raise _Undo  # noqa: TRY301 - the rollback is the point
+        except _Undo:
+            return
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Connection]:

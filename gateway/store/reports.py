@@ -1,4 +1,8 @@
-"""What `check` asks. Reads only; these statements may look at several sites and are not on any path of a webhook."""
+"""
+What `check`, `holds` and `replay` ask about everything there is. Reads only.
+
+These statements may look at several sites; none is on the path of a webhook.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +55,33 @@ ORDER BY site, connection, what
 """
 
 
+HELD = """
+SELECT site, since, until, probe_until, reason, note, probes,
+    (SELECT count(*) FROM outbox WHERE outbox.site = holds.site AND outbox.destination = holds.destination
+        AND outbox.due_at IS NOT NULL) AS waiting
+FROM holds WHERE destination = $1 ORDER BY site
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldSite:
+    """
+    A site on hold, configured or not.
+
+    `until` is the next probe, None until somebody lifts it; `probe_until` is set while a probe is under way. `waiting`
+    counts the deliveries that would be sent or tried again but for the hold.
+    """
+
+    site: str
+    since: datetime
+    until: datetime | None
+    probe_until: datetime | None
+    reason: str
+    note: str | None
+    probes: int
+    waiting: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftBehind:
     """Rows of one (site, connection); `unfinished` are webhooks to be read and deliveries to be sent."""
@@ -74,11 +105,15 @@ class Stuck:
     latest: datetime
 
 
+async def places(connection: Connection) -> list[tuple[str, str]]:
+    """Return every (site, connection) that has webhooks or revenue, configured or not."""
+    return [(row["site"], row["connection"]) for row in await connection.fetch(PLACES)]
+
+
 async def left_behind(connection: Connection, configured: Sequence[tuple[str, str]]) -> list[LeftBehind]:
     """Return what the database has of connections other than these."""
     known = set(configured)
-    places = [(row["site"], row["connection"]) for row in await connection.fetch(PLACES)]
-    gone = [place for place in places if place not in known]
+    gone = [place for place in await places(connection) if place not in known]
     rows = await connection.fetch(LEFT_BEHIND, [site for site, _ in gone], [name for _, name in gone])
     return [LeftBehind(**row) for row in rows]
 
@@ -86,3 +121,8 @@ async def left_behind(connection: Connection, configured: Sequence[tuple[str, st
 async def stuck(connection: Connection, sites: Sequence[str], since: datetime) -> list[Stuck]:
     """Return what is stuck at these sites, all of it and since a moment."""
     return [Stuck(**row) for row in await connection.fetch(STUCK, sites, DESTINATION, since)]
+
+
+async def held(connection: Connection) -> list[HeldSite]:
+    """Return every hold there is, by site."""
+    return [HeldSite(**row) for row in await connection.fetch(HELD, DESTINATION)]

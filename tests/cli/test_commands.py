@@ -13,15 +13,15 @@ import typer
 from gateway.cli import app
 from tests.cli.commands import CONFIG, Folder, arguments, environment
 
-READERS = [["serve", "--processes", "2"], ["check"], ["trace", "x"]]
+READERS = [["serve", "--processes", "2"], ["check"], ["trace", "x"], ["replay"], ["holds"]]
 
 
 def test_these_are_the_commands() -> None:
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
-    assert {"dev", "serve", "work", "migrate", "check", "trace", "simulate", "providers", "schema"} <= set(
-        group.commands
-    )
+    assert set(group.commands) >= {
+        "dev", "serve", "work", "migrate", "check", "trace", "simulate", "replay", "holds", "providers", "schema",
+    }  # fmt: skip
 
 
 async def test_every_mistake_of_the_configuration_is_listed_by_every_command(bare: Folder) -> None:

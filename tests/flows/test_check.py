@@ -108,7 +108,7 @@ def test_no_work_is_nothing_to_tell() -> None:
     ("until", "reason", "said"),
     [
         (NOW, "quota", "tried again at 2026-09-01 12:00:00 UTC: Faurya says that the account's event limit"),
-        (None, "new_reason", "until somebody lifts it: new_reason"),
+        (None, "new_reason", "until somebody lifts it (`holds lift`): new_reason"),
     ],
 )
 def test_a_hold_is_a_problem(until: datetime | None, reason: str, said: str) -> None:

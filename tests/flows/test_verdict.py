@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from harness import START
 
-from gateway.flows.verdict import Verdict, judge
+from gateway.flows.verdict import Verdict, judge, replay_command
 from gateway.store.stories import Found
 
 WHEN = "2026-09-01 12:00:00 UTC"
@@ -66,7 +66,9 @@ def sold(status: str, reason: str | None = None, *, who: dict[str, Any] | None =
 SALE_OF = "The purchase of 65.00 USD"
 NOBODY = {"visitor_id": None, "attribution_source": "none"}
 HELD = {"reason": "bad_key", "until": START + timedelta(minutes=5)}
-REFUSE = "Correct what Faurya names, for the sales to come."
+REPLAY = "`faurya-gateway replay --id payment:p1`"
+REFUSE = f"Correct what Faurya names, then run {REPLAY}."
+ATTRIBUTE = "Where the visitor is known, run `faurya-gateway replay --id payment:p1 --attribute VISITOR_ID`."
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ REFUSE = "Correct what Faurya names, for the sales to come."
             "unattributed",
             (
                 f"{SALE_OF} is booked but cannot be sent: Faurya's payments API needs a visitor id and none "
-                f"came with it. {NO_IDS}"
+                f"came with it. {NO_IDS} {ATTRIBUTE}"
             ),
         ),
         (
@@ -132,7 +134,8 @@ REFUSE = "Correct what Faurya names, for the sales to come."
             "unattributed",
             (
                 f"{SALE_OF} is booked but cannot be sent: Faurya's payments API needs a visitor id and none "
-                "came with it. Only a session or a token is known; let the page send faVisitorId too."
+                "came with it. Only a session or a token is known; let the page send faVisitorId too. "
+                f"{ATTRIBUTE}"
             ),
         ),
         (
@@ -141,8 +144,7 @@ REFUSE = "Correct what Faurya names, for the sales to come."
             (
                 f"{SALE_OF} is booked but cannot be sent: Faurya's payments API needs a visitor id and none "
                 "came with it. The page sent faVisitorId, faSessionId in a form that cannot be used "
-                "(not text, or over 256 "
-                "characters)."
+                f"(not text, or over 256 characters). {ATTRIBUTE}"
             ),
         ),
         (sold("pending"), "pending", f"{SALE_OF} is booked; it is sent at {WHEN}."),
@@ -180,19 +182,20 @@ REFUSE = "Correct what Faurya names, for the sales to come."
             ),
         ),
         (
-            sold("pending", hold={"reason": "operator", "until": None}),
+            sold("pending", hold={"site": "acme", "reason": "operator", "until": None, "note": "moving house"}),
             "held",
             (
-                f"{SALE_OF} is booked and waits because the site is on hold: somebody put the site on hold. "
-                "It is not tried until somebody lifts it; nothing is lost."
+                f"{SALE_OF} is booked and waits because the site is on hold: somebody put the site on hold: "
+                "moving house. It is not tried until somebody lifts it with `faurya-gateway holds lift acme`; "
+                "nothing is lost."
             ),
         ),
         (
-            sold("pending", hold={"reason": "a migration", "until": None}),
+            sold("pending", hold={"site": "acme", "reason": "a migration", "until": None}),
             "held",
             (
                 f"{SALE_OF} is booked and waits because the site is on hold: a migration. "
-                "It is not tried until somebody lifts it; nothing is lost."
+                "It is not tried until somebody lifts it with `faurya-gateway holds lift acme`; nothing is lost."
             ),
         ),
         (
@@ -223,7 +226,7 @@ REFUSE = "Correct what Faurya names, for the sales to come."
             (
                 "The refund of 65.00 USD is booked and not sent: the sale that it belongs to was not "
                 "recorded in Faurya: "
-                "trace p1 to see why."
+                "trace p1 to see why; once it is, this one follows by itself."
             ),
         ),
         (
@@ -236,12 +239,18 @@ REFUSE = "Correct what Faurya names, for the sales to come."
                 "dead", "schedule_exhausted", attempts=13, tries=[attempt(500, "oops"), attempt(None, "TimeoutError")]
             ),
             "dead",
-            (f"{SALE_OF} could not be sent in 13 attempts (no answer: TimeoutError). The ledger keeps it."),
+            (
+                f"{SALE_OF} could not be sent in 13 attempts (no answer: TimeoutError). The ledger keeps it; once "
+                f"Faurya answers again, run {REPLAY}."
+            ),
         ),
         (
             sold("dead", attempts=1, tries=[attempt(503, None)]),
             "dead",
-            f"{SALE_OF} could not be sent in 1 attempt (status 503). The ledger keeps it.",
+            (
+                f"{SALE_OF} could not be sent in 1 attempt (status 503). The ledger keeps it; once Faurya answers "
+                f"again, run {REPLAY}."
+            ),
         ),
         (
             sold("rejected", "refused", tries=[attempt(422, "currency: unknown"), attempt(200, "x", "other")]),
@@ -259,7 +268,8 @@ REFUSE = "Correct what Faurya names, for the sales to come."
             "rejected",
             (
                 f"{SALE_OF} was refused by Faurya (status 404). Faurya does not know the visitor on this site: "
-                "check that page and key belong to the same Faurya site, for the sales to come."
+                f"check that page and key belong to the same Faurya site, then run {REPLAY} (with --attribute "
+                "VISITOR_ID for another visitor)."
             ),
         ),
     ],
@@ -387,7 +397,8 @@ def test_every_reason_to_skip_has_words_of_its_own(reason: str) -> None:
             "rejected",
             (
                 "The webhook payment.paid is kept but could not be read: paddle: no amount. It is read "
-                "again when the provider sends it again."
+                "again when the provider sends it again; once its plugin can read it, run "
+                "`faurya-gateway replay --id evt_1`."
             ),
         ),
         (
@@ -395,7 +406,7 @@ def test_every_reason_to_skip_has_words_of_its_own(reason: str) -> None:
             "rejected",
             (
                 "The webhook payment.paid is kept but could not be read: waited_in_vain. It is read again when the "
-                "provider sends it again."
+                "provider sends it again; once its plugin can read it, run `faurya-gateway replay --id evt_1`."
             ),
         ),
         (
@@ -437,3 +448,7 @@ def test_the_movement_that_was_asked_for_is_the_one_that_is_told(query: str, tol
 def test_other_sites_that_know_the_id_are_named() -> None:
     reason = judge("p1", sold("recorded"), ("globex", "initech")).reason
     assert reason.endswith(" Also known at globex, initech: choose with --site.")
+
+
+def test_a_command_is_quoted_for_the_shell() -> None:
+    assert replay_command("p1; rm -rf $HOME") == "`faurya-gateway replay --id 'p1; rm -rf $HOME'`"

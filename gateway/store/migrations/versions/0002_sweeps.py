@@ -1,5 +1,5 @@
 """
-Sweeps, watched checkouts, and readings that were lost with their process.
+Sweeps, watched checkouts, readings that were lost with their process, and what an operator says of a hold.
 
 It only adds, so that the previous version goes on working on this schema while a deployment rolls. The two indexes on
 existing tables can be built beforehand with CREATE INDEX CONCURRENTLY under the same names, where the tables are large.
@@ -58,6 +58,7 @@ STATEMENTS = (
     WATCHES,
     "CREATE INDEX watches_due ON watches (site, due_at)",
     "ALTER TABLE inbox ADD COLUMN lost integer NOT NULL DEFAULT 0",
+    "ALTER TABLE holds ADD COLUMN note text",
     "CREATE INDEX IF NOT EXISTS inbox_unreadable ON inbox (site, received_at) WHERE outcome = 'unreadable'",
     """
     CREATE INDEX IF NOT EXISTS outbox_stuck ON outbox (site, created_at)
@@ -77,6 +78,7 @@ def downgrade() -> None:
     for statement in (
         "DROP INDEX IF EXISTS outbox_stuck",
         "DROP INDEX IF EXISTS inbox_unreadable",
+        "ALTER TABLE holds DROP COLUMN note",
         "ALTER TABLE inbox DROP COLUMN lost",
         "DROP TABLE watches",
         "DROP TABLE sweeps",
