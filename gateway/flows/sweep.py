@@ -1,0 +1,289 @@
+"""
+One sweep: the provider's list of one connection is read page by page, and what no webhook brought is booked.
+
+No transaction is open while the provider is asked. After every page the cursor is kept, so that a sweep which breaks
+off (a process killed, a provider that asks for a pause) goes on at its page; what it meets again is known by its key.
+The watermark moves only after the last page, and not beyond money that must be seen again.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+from gateway.domain.errors import Malformed, ProviderError, Rejected, Unavailable, Unsupported
+from gateway.domain.listed import GRACE, Result, Tally, Window, next_watermark, wait_after
+from gateway.domain.revenue import RevenueEvent
+from gateway.domain.text import printable
+from gateway.flows.compare import Comparison, Lease, LeaseLost
+from gateway.flows.context import Context
+from gateway.flows.pace import Paces
+from gateway.flows.progress import differences_of, packed, unpacked
+from gateway.plugins import Live, Opened, PluginFault, list_revenue
+from gateway.sdk import Page
+from gateway.store import sweeps
+from gateway.store.sweeps import ClaimedSweep, Finished
+from gateway.telemetry import log
+
+FOR_WRITING = timedelta(seconds=10)
+"""Of a lease, kept for the booking of a page after the slowest answer."""
+
+WAITING = 1000
+"""Refunds and renewals whose sale may be on a later page; with more the rest is left to the next sweep."""
+
+PAGES = 50
+"""Of one turn; then the plugin's other connections have theirs. At two seconds a page a turn is under two minutes."""
+
+PATIENCE = 5
+"""Failures in a row after which a page that cannot be had is given up: the list is then read from its beginning."""
+
+MAX_PROBLEM = 500
+
+HOPELESS = (Rejected, Malformed, PluginFault)
+"""The same call would end the same way; with a cursor, the cursor may be the reason."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """A sweep in hand: as much of it as one turn reads."""
+
+    context: Context
+    opened: Opened
+    deadline: timedelta
+    lease: Lease
+    sweep: ClaimedSweep
+    comparison: Comparison
+    tally: Tally
+    cursor: str | None
+    waiting: list[RevenueEvent] = field(default_factory=list)
+    cursors: set[str] = field(default_factory=set)
+    pages: int = 0
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The site and the connection."""
+        return self.opened.site, self.opened.name
+
+
+async def sweep(context: Context, live: Live, opened: Opened, paces: Paces, stopping: asyncio.Event) -> None:
+    """Do one turn of a due sweep: the whole list, or as many pages as a turn has."""
+    turn = await _claimed(context, live, opened)
+    if turn is None:
+        return
+    try:
+        await _read_pages(turn, paces, stopping)
+    except LeaseLost:
+        log().warning("sweep.lease_lost", site=opened.site, connection=opened.name)
+    except Unsupported as error:
+        await _note_unsupported(turn, error)
+    except Unavailable as error:
+        paces.pause(opened.connection.plugin, error.retry_after)
+        await _note_failure(turn, error, error.retry_after, keeps_cursor=turn.sweep.failures < PATIENCE)
+    except (ProviderError, PluginFault) as error:
+        await _note_failure(turn, error, None, keeps_cursor=False)
+
+
+async def _claimed(context: Context, live: Live, opened: Opened) -> Turn | None:
+    deadline, place = live.config.plugins.deadline, (opened.site, opened.name)
+    lease = Lease(token=UUID(bytes=context.entropy(16)), length=max(live.config.worker.lease, deadline + FOR_WRITING))
+    now = context.now()
+    async with context.database.transaction() as connection:
+        claimed = await sweeps.claim(
+            connection,
+            place,
+            now=now,
+            lease=lease.token,
+            until=now + lease.length,
+            overlap=opened.connection.sweep.overlap,
+        )
+    if claimed is None:
+        return None
+    window = Window(begins=claimed.begins_at, until=now - GRACE, wait=live.config.booking.wait)
+    return Turn(
+        context=context,
+        opened=opened,
+        deadline=deadline,
+        lease=lease,
+        sweep=claimed,
+        comparison=Comparison(context=context, live=live, opened=opened, window=window, lease=lease),
+        tally=unpacked(claimed.progress),
+        cursor=claimed.cursor,
+        cursors={claimed.cursor} if claimed.cursor else set(),
+    )
+
+
+async def _read_pages(turn: Turn, paces: Paces, stopping: asyncio.Event) -> None:
+    while True:
+        async with paces.turn(turn.opened.connection.plugin):
+            page = await _page(turn)
+        await _hold(turn, page.events)
+        turn.pages += 1
+        if page.next_cursor is None:
+            await _finish(turn)
+            return
+        await _turn_page(turn, page.next_cursor)
+        if stopping.is_set() or turn.pages >= PAGES:
+            async with turn.context.database.transaction() as connection:
+                await sweeps.give_back(connection, turn.place, lease=turn.lease.token, due_at=turn.context.now())
+            return
+
+
+async def _page(turn: Turn) -> Page:
+    """Ask for a page. A cursor from an earlier turn that is not taken any more is forgotten, once."""
+    try:
+        return await list_revenue(turn.opened, turn.sweep.since, turn.cursor, turn.deadline)
+    except HOPELESS as error:
+        if turn.pages or turn.cursor is None:
+            raise
+        log().info("sweep.started_over", site=turn.opened.site, connection=turn.opened.name, error=_said(turn, error))
+    turn.cursor, turn.tally = None, Tally()
+    await _start_over(turn)
+    return await list_revenue(turn.opened, turn.sweep.since, None, turn.deadline)
+
+
+async def _start_over(turn: Turn) -> None:
+    now = turn.context.now()
+    async with turn.context.database.transaction() as connection:
+        ours = await sweeps.start_over(
+            connection, turn.place, lease=turn.lease.token, now=now, until=now + turn.lease.length
+        )
+    if not ours:
+        raise LeaseLost
+
+
+async def _hold(turn: Turn, events: Sequence[RevenueEvent]) -> None:
+    """Book what a page has; note what must be seen again."""
+    new = 0
+    for judged in await turn.comparison.hold(events):
+        if not turn.tally.add(judged):
+            continue
+        turn.context.metrics.swept.labels(*turn.place, judged.result.value).inc()
+        new += judged.result is Result.BOOKED
+        if judged.result is Result.YOUNG:
+            turn.tally.look_again([judged.event])
+        if judged.result is Result.WAITING and len(turn.waiting) < WAITING:
+            turn.waiting.append(judged.event)
+        elif judged.result is Result.WAITING:
+            turn.tally.look_again([judged.event])
+    if new:
+        _tell_found(turn, new)
+
+
+def _tell_found(turn: Turn, booked: int) -> None:
+    log().warning(
+        "sweep.found",
+        site=turn.opened.site,
+        connection=turn.opened.name,
+        booked=booked,
+        keys=list(turn.tally.found),
+        hint="no webhook brought this money: look at the provider's deliveries to this gateway",
+    )
+
+
+async def _turn_page(turn: Turn, cursor: str) -> None:
+    """Keep the place in the list. Whoever goes on there has not seen what waits, and must be led back to it."""
+    if cursor in turn.cursors:
+        raise PluginFault(f"the plugin {turn.opened.connection.plugin!r} leads round in circles: a cursor came twice")
+    turn.cursors.add(cursor)
+    turn.cursor, now = cursor, turn.context.now()
+    async with turn.context.database.transaction() as connection:
+        ours = await sweeps.turn_page(
+            connection,
+            turn.place,
+            lease=turn.lease.token,
+            cursor=cursor,
+            progress=packed(turn.tally, turn.waiting),
+            until=now + turn.lease.length,
+        )
+    if not ours:
+        raise LeaseLost
+
+
+async def _finish(turn: Turn) -> None:
+    """Decide once more about what waited for a sale on a later page, and move the watermark."""
+    for judged in await turn.comparison.hold(turn.waiting):
+        if judged.result is Result.WAITING:
+            turn.tally.look_again([judged.event])
+        elif turn.tally.add(judged):
+            turn.context.metrics.swept.labels(*turn.place, judged.result.value).inc()
+            if judged.result is Result.BOOKED:
+                _tell_found(turn, 1)
+    now, came_to = turn.context.now(), _came_to(turn)
+    async with turn.context.database.transaction() as connection:
+        ours = await sweeps.finish(
+            connection,
+            turn.place,
+            came_to,
+            lease=turn.lease.token,
+            now=now,
+            due_at=now + turn.opened.connection.sweep.every,
+        )
+    if not ours:
+        raise LeaseLost
+    _tell_finished(turn, came_to)
+
+
+def _came_to(turn: Turn) -> Finished:
+    counts = turn.tally.counts
+    return Finished(
+        watermark=next_watermark(turn.sweep.started_at, turn.tally.earliest),
+        listed=turn.tally.listed,
+        already=counts[Result.ALREADY],
+        booked=counts[Result.BOOKED],
+        waiting=counts[Result.WAITING],
+        other_site=counts[Result.OTHER_SITE],
+        test=turn.tally.test,
+        differing=counts[Result.DIFFERS],
+        differences=differences_of(turn.tally),
+    )
+
+
+def _tell_finished(turn: Turn, came_to: Finished) -> None:
+    say = log().warning if came_to.differing else log().info
+    say(
+        "sweep.finished",
+        site=turn.opened.site,
+        connection=turn.opened.name,
+        since=turn.sweep.since.isoformat(),
+        watermark=came_to.watermark.isoformat(),
+        listed=came_to.listed,
+        differences=[list(one) for one in turn.tally.differences] or None,
+        **{result.value: turn.tally.counts[result] for result in Result},
+    )
+
+
+async def _note_unsupported(turn: Turn, error: Unsupported) -> None:
+    due_at = turn.context.now() + turn.opened.connection.sweep.every
+    async with turn.context.database.transaction() as connection:
+        await sweeps.unsupported(
+            connection, turn.place, lease=turn.lease.token, due_at=due_at, problem=_said(turn, error)
+        )
+
+
+async def _note_failure(turn: Turn, error: Exception, retry_after: timedelta | None, *, keeps_cursor: bool) -> None:
+    failures, problem = turn.sweep.failures + 1, _said(turn, error)
+    due_at = turn.context.now() + wait_after(failures, retry_after)
+    if isinstance(error, PluginFault):
+        turn.context.metrics.plugin_failures.labels(turn.opened.connection.plugin, "list_revenue").inc()
+    async with turn.context.database.transaction() as connection:
+        await sweeps.fail(
+            connection,
+            turn.place,
+            lease=turn.lease.token,
+            due_at=due_at,
+            problem=problem,
+            keeps_cursor=keeps_cursor,
+        )
+    log().warning(
+        "sweep.failed",
+        site=turn.opened.site,
+        connection=turn.opened.name,
+        error=problem,
+        failures=failures,
+        again_at=due_at.isoformat(),
+    )
+
+
+def _said(turn: Turn, error: Exception) -> str:
+    return printable(turn.context.redaction.clean(str(error)), MAX_PROBLEM)
