@@ -10,6 +10,7 @@ from gateway.cli.dev import dev
 from gateway.cli.failures import report
 from gateway.cli.migrate import migrate
 from gateway.cli.providers import providers
+from gateway.cli.reconcile import reconcile
 from gateway.cli.schema import schema
 from gateway.cli.serve import serve
 from gateway.cli.simulate import simulate
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # `failures` tells of errors, without the local variables that Typer would show
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (dev, serve, work, migrate, check, trace, simulate):
+for command in (dev, serve, work, migrate, check, trace, simulate, reconcile):
     app.command()(command)
 app.add_typer(providers, name="providers")
 app.command()(schema)
