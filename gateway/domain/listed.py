@@ -26,7 +26,7 @@ EDGE = timedelta(seconds=1)
 """Taken off a moment that the next sweep must see again: lists count in seconds, and some leave out the first."""
 
 KEPT = 20
-"""Differences and keys that one sweep remembers by name; the rest is counted."""
+"""Differences and keys that are told by name; the rest is counted."""
 
 
 class Result(StrEnum):
@@ -96,7 +96,6 @@ class Tally:
     counts: Counter[Result] = field(default_factory=Counter)
     test: int = 0
     seen: dict[str, Result] = field(default_factory=dict)
-    found: list[str] = field(default_factory=list)
     differences: list[tuple[str, str, str]] = field(default_factory=list)
     earliest: datetime | None = None
 
@@ -121,8 +120,6 @@ class Tally:
             self.counts[before] -= 1
         self.seen[event.key] = result
         self.counts[result] += 1
-        if result is Result.BOOKED and len(self.found) < KEPT:
-            self.found.append(event.key)
         if judged.in_ledger is not None and len(self.differences) < KEPT:
             self.differences.append((event.key, str(judged.in_ledger), str(event.amount)))
         return True

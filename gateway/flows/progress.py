@@ -23,7 +23,6 @@ def packed(tally: Tally, waiting: Sequence[RevenueEvent]) -> str:
         {
             "counts": {result.value: number for result, number in tally.counts.items()},
             "test": tally.test,
-            "found": tally.found,
             "differences": tally.differences,
             "earliest": earliest,
         }
@@ -37,7 +36,6 @@ def unpacked(progress: str | None) -> Tally:
     kept: dict[str, Any] = orjson.loads(progress)
     tally = Tally(
         test=kept["test"],
-        found=list(kept["found"]),
         differences=[(key, booked, listed) for key, booked, listed in kept["differences"]],
         earliest=datetime.fromisoformat(kept["earliest"]) if kept["earliest"] else None,
     )

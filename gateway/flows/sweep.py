@@ -13,7 +13,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from gateway.domain.errors import Malformed, ProviderError, Rejected, Unavailable, Unsupported
-from gateway.domain.listed import GRACE, Result, Tally, Window, next_watermark, wait_after
+from gateway.domain.listed import GRACE, KEPT, Result, Tally, Window, next_watermark, wait_after
 from gateway.domain.revenue import RevenueEvent
 from gateway.domain.text import printable
 from gateway.flows.compare import Comparison, Lease, LeaseLost
@@ -154,29 +154,31 @@ async def _start_over(turn: Turn) -> None:
 
 async def _hold(turn: Turn, events: Sequence[RevenueEvent]) -> None:
     """Book what a page has; note what must be seen again."""
-    new = 0
+    new: list[str] = []
     for judged in await turn.comparison.hold(events):
         if not turn.tally.add(judged):
             continue
         turn.context.metrics.swept.labels(*turn.place, judged.result.value).inc()
-        new += judged.result is Result.BOOKED
+        if judged.result is Result.BOOKED:
+            new.append(judged.event.key)
         if judged.result is Result.YOUNG:
             turn.tally.look_again([judged.event])
         if judged.result is Result.WAITING and len(turn.waiting) < WAITING:
             turn.waiting.append(judged.event)
         elif judged.result is Result.WAITING:
             turn.tally.look_again([judged.event])
-    if new:
-        _tell_found(turn, new)
+    _tell_found(turn, new)
 
 
-def _tell_found(turn: Turn, booked: int) -> None:
+def _tell_found(turn: Turn, new: Sequence[str]) -> None:
+    if not new:
+        return
     log().warning(
         "sweep.found",
         site=turn.opened.site,
         connection=turn.opened.name,
-        booked=booked,
-        keys=list(turn.tally.found),
+        booked=len(new),
+        keys=list(new[:KEPT]),
         hint="no webhook brought this money: look at the provider's deliveries to this gateway",
     )
 
@@ -208,7 +210,7 @@ async def _finish(turn: Turn) -> None:
         elif turn.tally.add(judged):
             turn.context.metrics.swept.labels(*turn.place, judged.result.value).inc()
             if judged.result is Result.BOOKED:
-                _tell_found(turn, 1)
+                _tell_found(turn, [judged.event.key])
     now, came_to = turn.context.now(), _came_to(turn)
     async with turn.context.database.transaction() as connection:
         ours = await sweeps.finish(
