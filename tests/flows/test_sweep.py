@@ -19,7 +19,6 @@ from gateway.sdk import Attribution, Malformed, Money, Page, Rejected, RevenueKi
 
 PURCHASE, RENEWAL = RevenueKind.PURCHASE, RevenueKind.RENEWAL
 REFUND = RevenueKind.REFUND
-BOTH = START + timedelta()
 
 
 def refund(gateway: Harness, payment: str = "p1", **what: Any) -> Any:
@@ -32,7 +31,9 @@ async def test_500_swallowed_webhooks_are_found_in_several_pages(database_url: s
             await lost(gateway, number=number, attribution=Attribution(visitor_id=f"v{number}"))
         await begin(gateway, "example")
         await swept(gateway, "example")
-        assert await lines(gateway, "count(*), count(DISTINCT visitor_id) AS visitors, min(source)") == [(500, 500, "sweep")]
+        assert await lines(gateway, "count(*), count(DISTINCT visitor_id) AS visitors, min(source)") == [
+            (500, 500, "sweep")
+        ]
         assert await gateway.rows("SELECT count(*) FROM outbox WHERE status = 'pending'") == [{"count": 500}]
         found = await row(gateway, "example")
         assert (found["listed"], found["booked"], found["booked_total"], found["cursor"]) == (500, 500, 500, None)

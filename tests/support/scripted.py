@@ -32,6 +32,7 @@ class Scripted:
         self.readings: dict[str, Any] = {}
         self.asked: list[str] = []
         self.listing: Callable[[Any, str | None], Any] | None = None
+        self.checkout: Callable[[Any], Any] = lambda _request: Unsupported()
         self.lookup: Callable[[str], Any] | None = None
         self.verdict: Callable[[WebhookRequest], Any] = lambda request: Accepted(
             proof="signature", event_id=request.headers.get(EVENT), event_type="scripted"
@@ -60,7 +61,7 @@ class ScriptedProvider:
         return await found if hasattr(found, "__await__") else found
 
     async def create_checkout(self, request: Any) -> Any:
-        raise Unsupported
+        return await answered(self.plugin.checkout(request))
 
     async def list_revenue(self, since: Any, cursor: Any) -> Any:
         if self.plugin.listing is None:
@@ -69,14 +70,16 @@ class ScriptedProvider:
 
 
 class LookingProvider(ScriptedProvider):
-    """One that can be asked about a checkout, and opens checkouts."""
-
-    async def create_checkout(self, request: Any) -> Any:
-        return Checkout(url="https://pay.example.com/c", checkout_id=f"chk-{request.reference}")
+    """One that can be asked about a checkout."""
 
     async def find(self, checkout_id: str) -> Any:
         assert self.plugin.lookup is not None
         return await answered(self.plugin.lookup(checkout_id))
+
+
+def checkout(request: Any) -> Checkout:
+    """A checkout with an id of its own."""
+    return Checkout(url="https://pay.example.com/c", checkout_id=f"chk-{request.reference}")
 
 
 async def answered(found: Any) -> Any:

@@ -30,10 +30,10 @@ SCRIPTED = CONFIG.replace("    plans:\n      pro:", LINE + "    plans:\n      pr
 
 
 def listing(
-    database: str, folder: Path, plugin: scripted.Scripted, *, settings: str = "", **what: Any
+    database: str, folder: Path, plugin: scripted.Scripted, *, settings: str = "", plan: str = "example", **what: Any
 ) -> AbstractAsyncContextManager[Harness]:
-    """A gateway without a worker, with a connection whose list says what the test says."""
-    text = SCRIPTED.replace("{scripted}", settings)
+    """A gateway without a worker, with a connection whose list says what the test says; it may sell the plan `pro`."""
+    text = SCRIPTED.replace("{scripted}", settings).replace("pro: {{provider: example", f"pro: {{{{provider: {plan}")
     return harness(database, folder, text=text, with_worker=False, registry=scripted.registry(plugin), **what)
 
 
