@@ -57,11 +57,12 @@ def _state(row: SweepRow, now: datetime) -> Finding:
 
 def _found(row: SweepRow, at: datetime, now: datetime) -> Finding:
     recent = now - at <= RECENTLY
-    text = f"{row.booked_total} movements were booked that no webhook brought, the last at {_when(at)}"
+    what = "1 movement was" if row.booked_total == 1 else f"{row.booked_total} movements were"
+    text = f"{what} booked that no webhook brought, the last at {_when(at)}"
     if recent and row.booked:
         text += f" ({row.booked} by the last sweep)"
     if recent:
-        text += ": the provider's webhooks do not arrive; compare its deliveries with this gateway's address"
+        text += ": the provider's webhooks do not all arrive; compare its deliveries with this gateway's address"
     facts = {"booked": row.booked, "booked_total": row.booked_total, "booked_at": at.isoformat()}
     return Finding(level="warning" if recent else "note", about=_about(row), text=text, facts=facts)
 
@@ -69,9 +70,10 @@ def _found(row: SweepRow, at: datetime, now: datetime) -> Finding:
 def _differing(row: SweepRow) -> Finding:
     differences = orjson.loads(row.differences or "[]")
     shown = "; ".join(f"{key}: {booked} in the ledger, {listed} listed" for key, booked, listed in differences[:SHOWN])
-    text = f"{row.differing} movements have another amount at the provider than in the ledger, which keeps its own"
+    what = "1 movement has" if row.differing == 1 else f"{row.differing} movements have"
+    text = f"{what} another amount at the provider than in the ledger, which keeps its own ({shown})"
     facts = {"differing": row.differing, "differences": differences}
-    return Finding(level="warning", about=_about(row), text=f"{text} ({shown})", facts=facts)
+    return Finding(level="warning", about=_about(row), text=text, facts=facts)
 
 
 def _about(row: SweepRow) -> str:
