@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import assert_never
 
 from gateway.domain.booking import Already, Booked, OtherSite, Wait, decide
 from gateway.domain.books import Books, Rules
@@ -87,6 +88,8 @@ def judge(event: RevenueEvent, rules: Rules, books: Books, window: Window, now: 
             return Judged(event=event, result=Result.WAITING)
         case OtherSite(refs):
             return Judged(event=event, result=Result.OTHER_SITE, refs=refs)
+        case never:
+            assert_never(never)
 
 
 @dataclass(slots=True)

@@ -9,10 +9,12 @@ import scripted
 from harness import START, Harness, harness
 from sweeping import HOUR, MINUTE, lines, listing, lost, movement, opened, pages, read
 
+from gateway.flows.compare import CONFLICTS, unless_deadlocked
 from gateway.flows.pace import Paces
 from gateway.flows.reconcile import MARGIN, TRIES, Reconciliation, reconcile
 from gateway.plugins import PluginFault
 from gateway.sdk import Money, Page, Rejected, RevenueKind, Unavailable
+from gateway.store.pool import StoreConflict
 
 REFUND = RevenueKind.REFUND
 
@@ -229,3 +231,37 @@ async def test_what_still_waits_for_its_sale_is_no_disagreement(database_url: st
         plugin.listing = pages([movement(gateway, "refund:r1", kind=REFUND, amount=Money(1, "USD"))])
         found = await compared(gateway, apply=True)
         assert (found.agrees, results(found)) == (True, {"refund:r1": "waiting"})
+
+
+async def test_a_line_that_would_be_filled_does_not_hide_a_renewal(database_url: str, tmp_path: Path) -> None:
+    plugin = scripted.Scripted()
+    async with listing(database_url, tmp_path, plugin) as gateway:
+
+        def month(number: int, **what: Any) -> Any:
+            kind = RevenueKind.RENEWAL if number else RevenueKind.PURCHASE
+            key = f"payment:m{number}"
+            return movement(gateway, key, kind=kind, payment_id=f"m{number}", subscription_id="s1", **what)
+
+        await booked(gateway, plugin, month(0), month(1))
+        plugin.listing = pages([month(0), month(1, tax=Money(1, "USD"))], [month(2)])
+        assert results(await compared(gateway)) == {
+            "payment:m0": "already",
+            "payment:m1": "already",
+            "payment:m2": "missing",
+        }
+
+
+@pytest.mark.parametrize(("deadlocks", "ends_well"), [(0, True), (CONFLICTS, True), (CONFLICTS + 1, False)])
+async def test_a_deadlock_is_tried_again_a_few_times(deadlocks: int, ends_well: bool) -> None:
+    left = [StoreConflict("deadlock")] * deadlocks
+
+    async def work() -> str:
+        if left:
+            raise left.pop()
+        return "done"
+
+    if ends_well:
+        assert await unless_deadlocked(work) == "done"
+    else:
+        with pytest.raises(StoreConflict):
+            await unless_deadlocked(work)
