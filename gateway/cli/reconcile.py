@@ -30,7 +30,7 @@ STYLES = {
     "unlisted": "bold yellow",
     "booked": "bold green",
     "waiting": "cyan",
-    "young": "dim",
+    "recent": "dim",
     "other_site": "dim",
 }
 
@@ -44,7 +44,7 @@ WORDS = {
     "waiting": "waiting for the sale that they refer to",
     "other_site": "another site's (see the connection's claims)",
     "differs": "with another amount in the ledger, which keeps its own",
-    "young": "of the last minutes: their webhooks may be on their way",
+    "recent": "from the last minutes: their webhooks may be on their way",
     "unbookable": "that cannot be booked (see the log)",
     "unlisted": "in the ledger and not in the provider's list",
 }

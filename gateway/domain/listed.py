@@ -38,7 +38,7 @@ class Result(StrEnum):
     WAITING = "waiting"
     OTHER_SITE = "other_site"
     DIFFERS = "differs"
-    YOUNG = "young"
+    YOUNG = "recent"
     BEFORE = "before"
     UNBOOKABLE = "unbookable"
 

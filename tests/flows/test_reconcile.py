@@ -144,7 +144,7 @@ async def test_the_edges_of_the_window_make_no_differences(database_url: str, tm
         plugin.listing = listed
         found = await compared(gateway)
         assert asked == [START - HOUR - MARGIN]
-        assert (found.agrees, results(found)) == (True, {"payment:edge": "already", "payment:young": "young"})
+        assert (found.agrees, results(found)) == (True, {"payment:edge": "already", "payment:young": "recent"})
         assert found.as_json()["listed"] == 2
 
 
