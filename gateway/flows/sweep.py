@@ -29,6 +29,13 @@ from gateway.telemetry import log
 FOR_WRITING = timedelta(seconds=10)
 """Of a lease, kept for the booking of a page after the slowest answer."""
 
+LOOK_BACK = timedelta(days=7)
+"""
+How far a connection's first sweep looks back at most, and one after a longer time without any. Providers repeat a
+webhook for three days; what a list knows of earlier times and this gateway does not is history, which a person decides
+about (`faurya-gateway reconcile`).
+"""
+
 WAITING = 1000
 """Refunds and renewals whose sale may be on a later page; with more the rest is left to the next sweep."""
 
@@ -96,6 +103,7 @@ async def _claimed(context: Context, live: Live, opened: Opened) -> Turn | None:
             lease=lease.token,
             until=now + lease.length,
             overlap=opened.connection.sweep.overlap,
+            earliest=now - LOOK_BACK,
         )
     if claimed is None:
         return None

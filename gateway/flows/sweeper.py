@@ -8,12 +8,12 @@ one address.
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from gateway.flows.context import Context
 from gateway.flows.pace import Paces
-from gateway.flows.sweep import sweep
+from gateway.flows.sweep import LOOK_BACK, sweep
 from gateway.flows.watch import watch
 from gateway.plugins import Live
 from gateway.store import sweeps
@@ -26,12 +26,6 @@ LOOK_SECONDS = 2.0
 
 AGAIN_SECONDS = 10.0
 """After trouble of our own (the database away, a bug), before the plugin's work is tried again."""
-
-FIRST_LOOK_BACK = timedelta(days=7)
-"""
-How far a connection's first sweep looks back at most. Providers repeat a webhook for three days; what a list knows of
-earlier times and this gateway does not is history, which a person decides about (`faurya-gateway reconcile`).
-"""
 
 
 class Sweeper:
@@ -79,7 +73,7 @@ class Sweeper:
         now = self._context.now()
         due = [now + live.connections[place].connection.sweep.every for place in places]
         async with self._context.database.transaction() as connection:
-            await sweeps.begin(connection, places, now=now, earliest=now - FIRST_LOOK_BACK, due=due)
+            await sweeps.begin(connection, places, now=now, earliest=now - LOOK_BACK, due=due)
 
     async def _guarded(self, plugin: str, due: Sequence[Due], stopping: asyncio.Event) -> None:
         try:

@@ -110,8 +110,11 @@ async def begin(
     await connection.execute(BEGIN, sites, names, now, earliest, due)
 
 
+# A sweep that was due so long ago was nobody's meanwhile: the connection was not configured, or no worker ran. What was
+# sold since is as little ours to book by itself as what was sold before the connection's first sign.
 CLAIM = """
 UPDATE sweeps SET lease = $3, due_at = $5,
+    begins_at = CASE WHEN due_at < $7 THEN greatest(begins_at, $7) ELSE begins_at END,
     started_at = CASE WHEN since IS NULL THEN $4 ELSE started_at END,
     since = coalesce(since, coalesce(watermark, begins_at) - $6::interval)
 WHERE site = $1 AND connection = $2 AND due_at <= $4
@@ -120,10 +123,21 @@ RETURNING begins_at, since, cursor, progress, started_at, failures
 
 
 async def claim(
-    connection: Connection, place: Place, *, now: datetime, lease: UUID, until: datetime, overlap: timedelta
+    connection: Connection,
+    place: Place,
+    *,
+    now: datetime,
+    lease: UUID,
+    until: datetime,
+    overlap: timedelta,
+    earliest: datetime,
 ) -> ClaimedSweep | None:
-    """Take a due sweep, a new one or one that broke off; None where somebody else was faster."""
-    row = await connection.fetchrow(CLAIM, *place, lease, now, until, overlap)
+    """
+    Take a due sweep, a new one or one that broke off; None where somebody else was faster.
+
+    Where it was due before `earliest`, money counts from there on.
+    """
+    row = await connection.fetchrow(CLAIM, *place, lease, now, until, overlap, earliest)
     return ClaimedSweep(**row) if row else None
 
 

@@ -13,7 +13,7 @@ from sweeping import HOUR, MINUTE, OLD, again, begin, lines, listing, lost, move
 
 from gateway.domain.listed import EDGE
 from gateway.flows.pace import Paces
-from gateway.flows.sweep import PAGES, PATIENCE, WAITING
+from gateway.flows.sweep import LOOK_BACK, PAGES, PATIENCE, WAITING
 from gateway.plugins import MAX_LISTED
 from gateway.sdk import Attribution, Malformed, Money, Page, Rejected, RevenueKind, Unavailable, Unsupported
 
@@ -401,6 +401,44 @@ async def test_money_from_before_the_connections_first_sign_is_never_booked(data
         assert await lines(gateway) == [("payment:p2", 1000, "sweep")]
         (finished,) = [entry for entry in logs if entry["event"] == "sweep.finished"]
         assert (finished["before"], finished["booked"]) == (1, 1)
+
+
+async def test_after_long_without_a_sweep_what_happened_meanwhile_is_history(database_url: str, tmp_path: Path) -> None:
+    plugin = scripted.Scripted()
+    async with listing(database_url, tmp_path, plugin) as gateway:
+        plugin.listing = pages([])
+        await begin(gateway)
+        await swept(gateway)
+        gateway.clock.forward(30 * 24 * HOUR)
+        old = movement(gateway, "payment:old", payment_id="old", occurred_at=gateway.clock() - LOOK_BACK - MINUTE)
+        plugin.listing = pages([old, movement(gateway)])
+        await swept(gateway)
+        assert [key for key, _, _ in await lines(gateway)] == ["payment:p1"]
+
+
+async def test_a_list_that_could_not_be_read_for_long_is_read_from_where_it_was_left(
+    database_url: str, tmp_path: Path
+) -> None:
+    plugin = scripted.Scripted()
+    async with listing(database_url, tmp_path, plugin) as gateway:
+        plugin.listing = lambda _since, _cursor: Rejected("the key has expired")
+        await begin(gateway)
+        for _ in range(10):
+            await swept(gateway)
+            await gateway.rows("UPDATE sweeps SET due_at = $1", gateway.clock() + 24 * HOUR)
+            gateway.clock.forward(24 * HOUR)
+        plugin.listing = pages([movement(gateway, occurred_at=START + MINUTE)])
+        await swept(gateway)
+        assert [key for key, _, _ in await lines(gateway)] == ["payment:p1"]
+
+
+async def test_a_webhook_and_a_sweep_at_the_same_moment_count_once(database_url: str, tmp_path: Path) -> None:
+    async with harness(database_url, tmp_path, with_worker=False) as gateway:
+        for number in range(100):
+            await gateway.send(await lost(gateway, number=number))
+        await begin(gateway, "example")
+        await asyncio.gather(swept(gateway, "example"), read(gateway))
+        assert await lines(gateway, "count(*), count(DISTINCT payment_id) AS payments") == [(100, 100)]
 
 
 async def test_the_next_sweep_begins_before_the_end_of_the_last(database_url: str, tmp_path: Path) -> None:

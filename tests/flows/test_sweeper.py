@@ -17,7 +17,8 @@ from sweeping import HOUR, MINUTE, begin, lines, listing, lost, movement, pages,
 
 from gateway.flows import sweeper as module
 from gateway.flows.pace import Paces
-from gateway.flows.sweeper import FIRST_LOOK_BACK, Sweeper
+from gateway.flows.sweep import LOOK_BACK
+from gateway.flows.sweeper import Sweeper
 from gateway.sdk import Page, RevenueKind, Unavailable
 
 PURCHASE = RevenueKind.PURCHASE
@@ -86,7 +87,7 @@ async def test_an_old_gateways_first_sweep_looks_back_a_week(database_url: str, 
         assert (await gateway.send(gateway.provider().sample(PURCHASE))).status == 200
         gateway.clock.moment = START
         await look(made(gateway))
-        assert await begins(gateway) == FIRST_LOOK_BACK
+        assert await begins(gateway) == LOOK_BACK
 
 
 async def test_due_sweeps_of_one_plugin_take_turns(database_url: str, tmp_path: Path) -> None:
