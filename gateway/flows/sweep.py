@@ -8,33 +8,20 @@ The watermark moves only after the last page, and not beyond money that must be 
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
-from uuid import UUID
 
 from gateway.domain.errors import Malformed, ProviderError, Rejected, Unavailable, Unsupported
-from gateway.domain.listed import GRACE, KEPT, Result, Tally, Window, next_watermark, wait_after
+from gateway.domain.listed import KEPT, Result, Tally, next_watermark
 from gateway.domain.revenue import RevenueEvent
-from gateway.domain.text import printable
-from gateway.flows.compare import Comparison, Lease, LeaseLost
+from gateway.flows.compare import LeaseLost
 from gateway.flows.context import Context
 from gateway.flows.pace import Paces
-from gateway.flows.progress import differences_of, packed, unpacked
+from gateway.flows.progress import differences_of, packed
+from gateway.flows.turn import Turn, claimed_turn, note_failure, note_unsupported, said
 from gateway.plugins import Live, Opened, PluginFault, list_revenue
 from gateway.sdk import Page
 from gateway.store import sweeps
-from gateway.store.sweeps import ClaimedSweep, Finished
+from gateway.store.sweeps import Finished
 from gateway.telemetry import log
-
-FOR_WRITING = timedelta(seconds=10)
-"""Of a lease, kept for the booking of a page after the slowest answer."""
-
-LOOK_BACK = timedelta(days=7)
-"""
-How far a connection's first sweep looks back at most, and one after a longer time without any. Providers repeat a
-webhook for three days; what a list knows of earlier times and this gateway does not is history, which a person decides
-about (`faurya-gateway reconcile`).
-"""
 
 WAITING = 1000
 """Refunds and renewals whose sale may be on a later page; with more the rest is left to the next sweep."""
@@ -45,37 +32,13 @@ PAGES = 50
 PATIENCE = 5
 """Failures in a row after which a page that cannot be had is given up: the list is then read from its beginning."""
 
-MAX_PROBLEM = 500
-
 HOPELESS = (Rejected, Malformed, PluginFault)
 """The same call would end the same way; with a cursor, the cursor may be the reason."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Turn:
-    """A sweep in hand: as much of it as one turn reads."""
-
-    context: Context
-    opened: Opened
-    deadline: timedelta
-    lease: Lease
-    sweep: ClaimedSweep
-    comparison: Comparison
-    tally: Tally
-    cursor: str | None
-    waiting: list[RevenueEvent] = field(default_factory=list)
-    cursors: set[str] = field(default_factory=set)
-    pages: int = 0
-
-    @property
-    def place(self) -> tuple[str, str]:
-        """The site and the connection."""
-        return self.opened.site, self.opened.name
-
-
 async def sweep(context: Context, live: Live, opened: Opened, paces: Paces, stopping: asyncio.Event) -> None:
     """Do one turn of a due sweep: the whole list, or as many pages as a turn has."""
-    turn = await _claimed(context, live, opened)
+    turn = await claimed_turn(context, live, opened)
     if turn is None:
         return
     try:
@@ -83,42 +46,12 @@ async def sweep(context: Context, live: Live, opened: Opened, paces: Paces, stop
     except LeaseLost:
         log().warning("sweep.lease_lost", site=opened.site, connection=opened.name)
     except Unsupported as error:
-        await _note_unsupported(turn, error)
+        await note_unsupported(turn, error)
     except Unavailable as error:
         paces.pause(opened.connection.plugin, error.retry_after)
-        await _note_failure(turn, error, error.retry_after, keeps_cursor=turn.sweep.failures < PATIENCE)
+        await note_failure(turn, error, error.retry_after, keeps_cursor=turn.sweep.failures < PATIENCE)
     except (ProviderError, PluginFault) as error:
-        await _note_failure(turn, error, None, keeps_cursor=False)
-
-
-async def _claimed(context: Context, live: Live, opened: Opened) -> Turn | None:
-    deadline, place = live.config.plugins.deadline, (opened.site, opened.name)
-    lease = Lease(token=UUID(bytes=context.entropy(16)), length=max(live.config.worker.lease, deadline + FOR_WRITING))
-    now = context.now()
-    async with context.database.transaction() as connection:
-        claimed = await sweeps.claim(
-            connection,
-            place,
-            now=now,
-            lease=lease.token,
-            until=now + lease.length,
-            overlap=opened.connection.sweep.overlap,
-            earliest=now - LOOK_BACK,
-        )
-    if claimed is None:
-        return None
-    window = Window(begins=claimed.begins_at, until=now - GRACE, wait=live.config.booking.wait)
-    return Turn(
-        context=context,
-        opened=opened,
-        deadline=deadline,
-        lease=lease,
-        sweep=claimed,
-        comparison=Comparison(context=context, live=live, opened=opened, window=window, lease=lease),
-        tally=unpacked(claimed.progress),
-        cursor=claimed.cursor,
-        cursors={claimed.cursor} if claimed.cursor else set(),
-    )
+        await note_failure(turn, error, None, keeps_cursor=False)
 
 
 async def _read_pages(turn: Turn, paces: Paces, stopping: asyncio.Event) -> None:
@@ -144,7 +77,7 @@ async def _page(turn: Turn) -> Page:
     except HOPELESS as error:
         if turn.pages or turn.cursor is None:
             raise
-        log().info("sweep.started_over", site=turn.opened.site, connection=turn.opened.name, error=_said(turn, error))
+        log().info("sweep.started_over", site=turn.opened.site, connection=turn.opened.name, error=said(turn, error))
     turn.cursor, turn.tally = None, Tally()
     await _start_over(turn)
     return await list_revenue(turn.opened, turn.sweep.since, None, turn.deadline)
@@ -261,39 +194,3 @@ def _tell_finished(turn: Turn, came_to: Finished) -> None:
         differences=[list(one) for one in turn.tally.differences] or None,
         **{result.value: turn.tally.counts[result] for result in Result},
     )
-
-
-async def _note_unsupported(turn: Turn, error: Unsupported) -> None:
-    due_at = turn.context.now() + turn.opened.connection.sweep.every
-    async with turn.context.database.transaction() as connection:
-        await sweeps.unsupported(
-            connection, turn.place, lease=turn.lease.token, due_at=due_at, problem=_said(turn, error)
-        )
-
-
-async def _note_failure(turn: Turn, error: Exception, retry_after: timedelta | None, *, keeps_cursor: bool) -> None:
-    failures, problem = turn.sweep.failures + 1, _said(turn, error)
-    due_at = turn.context.now() + wait_after(failures, retry_after)
-    if isinstance(error, PluginFault):
-        turn.context.metrics.plugin_failures.labels(turn.opened.connection.plugin, "list_revenue").inc()
-    async with turn.context.database.transaction() as connection:
-        await sweeps.fail(
-            connection,
-            turn.place,
-            lease=turn.lease.token,
-            due_at=due_at,
-            problem=problem,
-            keeps_cursor=keeps_cursor,
-        )
-    log().warning(
-        "sweep.failed",
-        site=turn.opened.site,
-        connection=turn.opened.name,
-        error=problem,
-        failures=failures,
-        again_at=due_at.isoformat(),
-    )
-
-
-def _said(turn: Turn, error: Exception) -> str:
-    return printable(turn.context.redaction.clean(str(error)), MAX_PROBLEM)

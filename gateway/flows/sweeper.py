@@ -13,12 +13,14 @@ from functools import partial
 
 from gateway.flows.context import Context
 from gateway.flows.pace import Paces
-from gateway.flows.sweep import LOOK_BACK, sweep
+from gateway.flows.sweep import sweep
+from gateway.flows.turn import LOOK_BACK
 from gateway.flows.watch import watch
 from gateway.plugins import Live
-from gateway.store import sweeps
+from gateway.store import sweep_agenda
 from gateway.store.errors import StoreError
-from gateway.store.sweeps import Due, Place
+from gateway.store.sweep_agenda import Due
+from gateway.store.sweeps import Place
 from gateway.telemetry import log
 
 LOOK_SECONDS = 2.0
@@ -54,7 +56,7 @@ class Sweeper:
         """Start what is due, one task for each plugin."""
         live, now = self._live(), self._context.now()
         async with self._context.database.reading() as connection:
-            agenda = await sweeps.agenda(connection, sorted(live.connections))
+            agenda = await sweep_agenda.read(connection, sorted(live.connections))
         unknown = [(row.site, row.connection) for row in agenda if row.sweep_at is None]
         if unknown:
             await self._begin(live, unknown)
@@ -73,7 +75,7 @@ class Sweeper:
         now = self._context.now()
         due = [now + live.connections[place].connection.sweep.every for place in places]
         async with self._context.database.transaction() as connection:
-            await sweeps.begin(connection, places, now=now, earliest=now - LOOK_BACK, due=due)
+            await sweep_agenda.begin(connection, places, now=now, earliest=now - LOOK_BACK, due=due)
 
     async def _guarded(self, plugin: str, due: Sequence[Due], stopping: asyncio.Event) -> None:
         try:

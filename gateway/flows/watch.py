@@ -18,7 +18,7 @@ from gateway.domain.text import printable
 from gateway.flows.compare import Comparison
 from gateway.flows.context import Context
 from gateway.flows.pace import Paces
-from gateway.flows.sweep import FOR_WRITING, MAX_PROBLEM
+from gateway.flows.turn import FOR_WRITING, MAX_PROBLEM
 from gateway.plugins import Live, Opened, PluginFault, find
 from gateway.store import watches
 from gateway.store.watches import Watch

@@ -13,7 +13,8 @@ from sweeping import HOUR, MINUTE, OLD, again, begin, lines, listing, lost, move
 
 from gateway.domain.listed import EDGE
 from gateway.flows.pace import Paces
-from gateway.flows.sweep import LOOK_BACK, PAGES, PATIENCE, WAITING
+from gateway.flows.sweep import PAGES, PATIENCE, WAITING
+from gateway.flows.turn import LOOK_BACK
 from gateway.plugins import MAX_LISTED
 from gateway.sdk import Attribution, Malformed, Money, Page, Rejected, RevenueKind, Unavailable, Unsupported
 

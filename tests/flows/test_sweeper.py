@@ -17,8 +17,8 @@ from sweeping import HOUR, MINUTE, begin, lines, listing, lost, movement, pages,
 
 from gateway.flows import sweeper as module
 from gateway.flows.pace import Paces
-from gateway.flows.sweep import LOOK_BACK
 from gateway.flows.sweeper import Sweeper
+from gateway.flows.turn import LOOK_BACK
 from gateway.sdk import Page, RevenueKind, Unavailable
 
 PURCHASE = RevenueKind.PURCHASE

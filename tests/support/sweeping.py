@@ -18,7 +18,7 @@ from gateway.flows.sweep import sweep
 from gateway.flows.watch import watch
 from gateway.plugins import Opened
 from gateway.sdk import Money, Page, RevenueKind
-from gateway.store import sweeps
+from gateway.store import sweep_agenda
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -45,7 +45,7 @@ async def begin(gateway: Harness, name: str = "scripted", *, ago: timedelta = HO
     """Let the connection's first sweep be due now, for money of the last hour."""
     now = gateway.clock()
     async with gateway.gateway.context.database.transaction() as connection:
-        await sweeps.begin(connection, [(site, name)], now=now - ago, earliest=now - ago, due=[now])
+        await sweep_agenda.begin(connection, [(site, name)], now=now - ago, earliest=now - ago, due=[now])
 
 
 async def swept(
