@@ -180,7 +180,7 @@ def _show(found: "Reconciliation", apply: str) -> None:
 
 def _row(found: "Reconciliation", judged: "Judged") -> tuple[object, ...]:
     event = judged.event
-    kind = event.kind.value + (" (test)" if event.test else "")
+    kind = event.kind.value + (" (test)" if judged.test else "")
     return found.word(judged.result), event.key, kind, event.amount, judged.in_ledger, _time(event.occurred_at)
 
 

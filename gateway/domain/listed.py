@@ -55,10 +55,15 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """One listed movement. `booked` is what is to be written; `in_ledger` the amount of the line that differs."""
+    """
+    One listed movement.
+
+    `test` is as the ledger has it; `booked` is what is to be written; `in_ledger` the amount of a line that differs.
+    """
 
     event: RevenueEvent
     result: Result
+    test: bool = False
     booked: Booked | None = None
     in_ledger: Money | None = None
     refs: tuple[str, ...] = ()
@@ -70,24 +75,25 @@ def judge(event: RevenueEvent, rules: Rules, books: Books, window: Window, now: 
 
     A line of the ledger never changes its amount, so one that differs is only told; running totals always differ.
     """
-    known = books.entries.get((rules.connection, event.key))
+    known, test = books.entries.get((rules.connection, event.key)), event.test or not rules.live
     if known is None and event.occurred_at < window.begins:
-        return Judged(event=event, result=Result.BEFORE)
+        return Judged(event=event, result=Result.BEFORE, test=test)
     if known is None and event.occurred_at > window.until:
-        return Judged(event=event, result=Result.YOUNG)
+        return Judged(event=event, result=Result.YOUNG, test=test)
     if known is not None and not event.cumulative and known.event.amount != event.amount:
-        return Judged(event=event, result=Result.DIFFERS, in_ledger=known.event.amount)
+        return Judged(event=event, result=Result.DIFFERS, test=test, in_ledger=known.event.amount)
     # a webhook's wait counts from its arrival, a little later: where both wait, the webhook books
     may_wait = now < event.occurred_at + window.wait + GRACE
     match decide(event, rules, books, now=now, event_key=None, may_wait=may_wait):
         case Booked() as booked:
-            return Judged(event=event, result=Result.ALREADY if booked.fills else Result.BOOKED, booked=booked)
+            result = Result.ALREADY if booked.fills else Result.BOOKED
+            return Judged(event=event, result=result, test=test, booked=booked)
         case Already():
-            return Judged(event=event, result=Result.ALREADY)
+            return Judged(event=event, result=Result.ALREADY, test=test)
         case Wait():
-            return Judged(event=event, result=Result.WAITING)
+            return Judged(event=event, result=Result.WAITING, test=test)
         case OtherSite(refs):
-            return Judged(event=event, result=Result.OTHER_SITE, refs=refs)
+            return Judged(event=event, result=Result.OTHER_SITE, test=test, refs=refs)
         case never:
             assert_never(never)
 
@@ -118,7 +124,7 @@ class Tally:
         if before is not None and (before is not Result.WAITING or result is Result.WAITING):
             return False
         if before is None:
-            self.test += event.test
+            self.test += judged.test
         else:
             self.counts[before] -= 1
         self.seen[event.key] = result

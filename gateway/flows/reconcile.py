@@ -94,7 +94,7 @@ class Reconciliation:
             "result": self.word(judged.result),
             **_amount(event.amount),
             "occurred_at": event.occurred_at.isoformat(),
-            "test": event.test,
+            "test": judged.test,
         }
         if judged.in_ledger is None:
             return told

@@ -1,5 +1,6 @@
 """What a listed movement is, how the counts add up, and when what is looked at again."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -100,8 +101,6 @@ def test_a_listed_movement_is_one_of_these(listed: RevenueEvent, books: Books, r
 
 
 def test_money_of_another_site_brings_the_names_that_its_refunds_use() -> None:
-    from dataclasses import replace
-
     rules = replace(RULES, claims=("price_ours",))
     judged = judge(event(subscription_id="s1"), rules, Books(), WINDOW, NOW)
     assert (judged.result, judged.refs) == (Result.OTHER_SITE, ("payment:p1", "subscription:s1"))
@@ -109,8 +108,8 @@ def test_money_of_another_site_brings_the_names_that_its_refunds_use() -> None:
 
 def test_a_movement_counts_once_however_often_it_is_listed() -> None:
     tally = Tally()
-    assert tally.add(Judged(event=event(test=True), result=Result.BOOKED))
-    assert not tally.add(Judged(event=event(test=True), result=Result.ALREADY))
+    assert tally.add(Judged(event=event(), result=Result.BOOKED, test=True))
+    assert not tally.add(Judged(event=event(), result=Result.ALREADY, test=True))
     assert (tally.listed, tally.test, tally.counts[Result.BOOKED], tally.counts[Result.ALREADY]) == (1, 1, 1, 0)
 
 
@@ -154,3 +153,8 @@ def test_the_looks_take_place_at_their_time_after_the_checkout() -> None:
         moment, looks = moment + pause, looks + 1
         moments.append(moment)
     assert tuple(moments) == LOOKS
+
+
+@pytest.mark.parametrize(("live", "marked", "test"), [(True, False, False), (True, True, True), (False, False, True)])
+def test_money_of_a_sandbox_is_test_money(live: bool, marked: bool, test: bool) -> None:
+    assert judge(event(test=marked), replace(RULES, live=live), Books(), WINDOW, NOW).test is test
