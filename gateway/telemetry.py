@@ -146,6 +146,7 @@ class Backlog:
     outbox_due: tuple[tuple[str, int], ...] = ()
     held: tuple[tuple[str, bool], ...] = ()
     last_webhook: tuple[tuple[str, str, float], ...] = ()
+    last_sweep: tuple[tuple[str, str, float], ...] = ()
 
 
 class _BacklogCollector(Collector):
@@ -159,6 +160,11 @@ class _BacklogCollector(Collector):
         last = GaugeMetricFamily(
             "gateway_last_webhook_timestamp_seconds", "When the last webhook was kept", labels=["site", "connection"]
         )
+        swept = GaugeMetricFamily(
+            "gateway_last_sweep_timestamp_seconds",
+            "When the provider's list was last read to its end",
+            labels=["site", "connection"],
+        )
         for site, seconds in self._backlog.oldest_due_seconds:
             oldest.add_metric([site], seconds)
         for site, count in self._backlog.outbox_due:
@@ -167,7 +173,9 @@ class _BacklogCollector(Collector):
             held.add_metric([site], float(on))
         for site, connection, at in self._backlog.last_webhook:
             last.add_metric([site, connection], at)
-        return [oldest, due, held, last]
+        for site, connection, at in self._backlog.last_sweep:
+            swept.add_metric([site, connection], at)
+        return [oldest, due, held, last, swept]
 
 
 class Metrics:
@@ -192,6 +200,9 @@ class Metrics:
             "gateway_delivery_seconds", "One call of Faurya", buckets=DELIVERY_BUCKETS, registry=own
         )
         self.checkouts = Counter("gateway_checkouts", "Checkouts by outcome", ["site", "outcome"], registry=own)
+        self.swept = Counter(
+            "gateway_swept", "Movements in the provider's list, by what they are", [*connection, "result"], registry=own
+        )
         self.plugin_failures = Counter(
             "gateway_plugin_failures", "Plugin calls that failed", ["plugin", "call"], registry=own
         )

@@ -10,6 +10,7 @@ from gateway.flows.book import book_all
 from gateway.flows.context import Context
 from gateway.flows.deliver import Deliverer
 from gateway.flows.retention import forget_old
+from gateway.flows.sweeper import Sweeper
 from gateway.plugins import Live
 from gateway.store import agenda, holds
 from gateway.store.errors import StoreError
@@ -34,10 +35,13 @@ def away_pause(times: int, draw: float) -> float:
 class Worker:
     """Books and delivers for all sites; each site's work is a task of its own, so that none waits for another."""
 
-    def __init__(self, context: Context, live: Callable[[], Live], deliverer: Deliverer) -> None:
+    def __init__(
+        self, context: Context, live: Callable[[], Live], deliverer: Deliverer, sweeper: Sweeper | None = None
+    ) -> None:
         self._context = context
         self._live = live
         self._deliverer = deliverer
+        self._sweeper = sweeper
         self._signal = asyncio.Event()
         self._stopping = asyncio.Event()
         self._busy: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -61,6 +65,7 @@ class Worker:
         """Work until `stop`."""
         await self.probe_now()
         away = 0
+        sweeping = asyncio.create_task(self._sweeper.run(self._stopping), name="sweeper") if self._sweeper else None
         while not self._stopping.is_set():
             self._signal.clear()
             try:
@@ -76,6 +81,8 @@ class Worker:
             await self._sleep(pause)
         if self._busy:
             await asyncio.wait(self._busy.values())
+        if sweeping:
+            await sweeping
         await self._deliverer.close()
 
     async def probe_now(self) -> None:

@@ -158,6 +158,7 @@ BACKLOG = Backlog(
     outbox_due=(("acme", 3),),
     held=(("acme", True), ("globex", False)),
     last_webhook=(("acme", "example", 1790000000.0),),
+    last_sweep=(("acme", "example", 1790000007.0),),
 )
 FROM_THE_DATABASE = {
     ("gateway_oldest_due_seconds", (("site", "acme"),)): 12.5,
@@ -165,6 +166,7 @@ FROM_THE_DATABASE = {
     ("gateway_site_held", (("site", "acme"),)): 1,
     ("gateway_site_held", (("site", "globex"),)): 0,
     ("gateway_last_webhook_timestamp_seconds", (("connection", "example"), ("site", "acme"))): 1790000000.0,
+    ("gateway_last_sweep_timestamp_seconds", (("connection", "example"), ("site", "acme"))): 1790000007.0,
 }
 RECEIVED = ("gateway_webhooks_total", (("connection", "example"), ("outcome", "received"), ("site", "acme")))
 
@@ -176,6 +178,7 @@ def test_counters_have_the_names_of_the_contract_and_no_others_beside_them() -> 
     metrics.deliveries.labels("acme", "recorded").inc()
     metrics.checkouts.labels("acme", "created").inc()
     metrics.plugin_failures.labels("example", "verify").inc()
+    metrics.swept.labels("acme", "example", "booked").inc()
     metrics.webhook_seconds.observe(0.002)
     metrics.delivery_seconds.observe(0.2)
     found = samples(metrics.expose(BACKLOG))
@@ -186,7 +189,7 @@ def test_counters_have_the_names_of_the_contract_and_no_others_beside_them() -> 
     }
     assert names == histograms | {
         "gateway_webhooks_total", "gateway_refused_total", "gateway_deliveries_total", "gateway_checkouts_total",
-        "gateway_plugin_failures_total",
+        "gateway_plugin_failures_total", "gateway_swept_total",
     }  # fmt: skip
     assert found[RECEIVED] == 1
     assert found["gateway_webhook_seconds_bucket", (("le", "0.0025"),)] == 1

@@ -19,6 +19,7 @@ from gateway.domain.delivery import Answer, OutgoingRequest
 from gateway.flows.context import Context
 from gateway.flows.deliver import Deliverer
 from gateway.flows.receive import Receiver
+from gateway.flows.sweeper import Sweeper
 from gateway.outbound import client_session, post
 from gateway.plugins import Live, open_all
 from gateway.sdk import Runtime
@@ -150,7 +151,8 @@ def _wire(
     )
     if with_worker:
         context = replace(gateway.context, now=clock)
-        gateway.worker = Worker(context, lambda: gateway.live, Deliverer(context, send))
+        sweeper = Sweeper(context, lambda: gateway.live)
+        gateway.worker = Worker(context, lambda: gateway.live, Deliverer(context, send), sweeper)
     receiver = Receiver(gateway.context)
     shared = Gateway(
         context=gateway.context,

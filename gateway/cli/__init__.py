@@ -11,6 +11,7 @@ from gateway.cli.failures import report
 from gateway.cli.holds import holds
 from gateway.cli.migrate import migrate
 from gateway.cli.providers import providers
+from gateway.cli.reconcile import reconcile
 from gateway.cli.replay import replay
 from gateway.cli.schema import schema
 from gateway.cli.serve import serve
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # `failures` tells of errors, without the local variables that Typer would show
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (dev, serve, work, migrate, check, trace, simulate, replay):
+for command in (dev, serve, work, migrate, check, trace, simulate, replay, reconcile):
     app.command()(command)
 app.add_typer(holds, name="holds")
 app.add_typer(providers, name="providers")

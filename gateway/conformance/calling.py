@@ -160,8 +160,8 @@ def _unlike(sold: Sale, pages: list[RevenueEvent] | Exception) -> Iterator[Evide
             came_back = f"the list gives {sorted(listed)}, also a day later"
             yield Evidence(f"{sent}; the webhook gave {event.key}", came_back, "read both with one function")
         elif (twin.kind, twin.amount, twin.payment_id) != (event.kind, event.amount, event.payment_id):
-            came_back = f"the list gives {_money(twin)}"
-            yield Evidence(f"{sent}; the webhook gave {_money(event)}", came_back, "read both with one function")
+            came_back = f"the list gives {money(twin)}"
+            yield Evidence(f"{sent}; the webhook gave {money(event)}", came_back, "read both with one function")
 
 
 async def _listed(sold: Sale, since: datetime) -> list[RevenueEvent] | Exception:
@@ -184,7 +184,7 @@ async def _listed(sold: Sale, since: datetime) -> list[RevenueEvent] | Exception
         seen.add(cursor)
 
 
-def _money(event: RevenueEvent) -> str:
+def money(event: RevenueEvent) -> str:
     return f"{event.kind} of {event.amount} on {event.payment_id}"
 
 

@@ -7,7 +7,18 @@ from datetime import timedelta
 
 from pydantic import ValidationError
 
-from gateway.conformance import amounts, calling, describing, dialects, freshness, purity, reading, secrecy, signatures
+from gateway.conformance import (
+    amounts,
+    calling,
+    describing,
+    dialects,
+    freshness,
+    lookup,
+    purity,
+    reading,
+    secrecy,
+    signatures,
+)
 from gateway.conformance.findings import Check, Evidence, Finding, NotApplicable
 from gateway.conformance.recordings import Unreadable
 from gateway.conformance.subject import Subject
@@ -54,6 +65,7 @@ CHECKS: tuple[Check, ...] = (
     calling.a_post_is_not_repeated,
     calling.a_checkout_brings_back_what_it_sent,
     calling.the_listing_has_the_webhooks_keys,
+    lookup.a_lookup_has_the_webhooks_keys,
     secrecy.nothing_secret_is_logged,
 )
 

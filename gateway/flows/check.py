@@ -1,19 +1,21 @@
 """
-Is everything as it should be? Configuration, plugins, database, refusals, holds, late work.
+Is everything as it should be? Configuration, plugins, database, refusals, holds, late work, sweeps.
 
 Each thing looked at is one finding: a `problem` needs somebody now, a `warning` is worth knowing.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from gateway.config import Config
+from gateway.flows.finding import Finding, Level
+from gateway.flows.sweep_findings import of_sweeps
 from gateway.flows.verdict import HOLDS
 from gateway.plugins import Live
-from gateway.store import health, holds, refusals, reports
+from gateway.store import health, holds, refusals, reports, sweeps
 from gateway.store.embedded import EmbeddedError
 from gateway.store.errors import StoreError
 from gateway.store.holds import SiteHold
@@ -21,8 +23,7 @@ from gateway.store.pool import Database
 from gateway.store.refusals import RefusalRow
 from gateway.store.reports import LeftBehind, Stuck
 from gateway.store.schema import check_schema, current_revision
-
-Level = Literal["fine", "note", "warning", "problem"]
+from gateway.store.sweeps import SweepRow
 
 LATE = timedelta(minutes=5)
 """Due work is done within a second; after this long no worker runs, or it cannot keep up."""
@@ -50,16 +51,6 @@ STUCK_LEVELS: dict[str, tuple[Level, str]] = {
         "sales have no visitor id and cannot be sent to Faurya's payments API; `replay --attribute` gives them one",
     ),
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One thing that was looked at. `about` is a site, a site/connection or a part of the gateway."""
-
-    level: Level
-    about: str
-    text: str
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +83,7 @@ class Seen:
     holds: Sequence[SiteHold] = ()
     backlog: Sequence[tuple[str, datetime | None, int, bool]] = ()
     stuck: Sequence[Stuck] = ()
+    sweeps: Sequence[SweepRow] = ()
 
 
 async def check(
@@ -129,6 +121,7 @@ async def look(database: Database, config: Config, now: datetime) -> Seen:
             holds=await holds.find_all(connection, sites),
             backlog=await health.backlog(connection, places, now),
             stuck=await reports.stuck(connection, sites, now - RECENT),
+            sweeps=await sweeps.find(connection, places),
         )
 
 
@@ -171,6 +164,7 @@ def of_database(seen: Seen, now: datetime) -> Sequence[Finding]:
         *(_of_hold(hold) for hold in seen.holds),
         *(_of_backlog(site, at, due, now, held=held) for site, at, due, held in seen.backlog if at is not None),
         *(_of_stuck(row) for row in seen.stuck),
+        *of_sweeps(seen.sweeps, now),
         *(_of_left_behind(row) for row in seen.left_behind),
     ]
 

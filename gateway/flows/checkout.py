@@ -18,6 +18,7 @@ from gateway.config import Plan, Site
 from gateway.domain.attribution import Attribution
 from gateway.domain.errors import ProviderError, Rejected, Unavailable, Unsupported
 from gateway.domain.ids import uuid7
+from gateway.domain.listed import LOOKS
 from gateway.domain.messages import Checkout, CheckoutRequest
 from gateway.domain.money import Money
 from gateway.domain.text import printable
@@ -36,7 +37,8 @@ from gateway.flows.order import (
     kept_ids,
 )
 from gateway.plugins import Live, Opened, PluginFault, create_checkout
-from gateway.store import checkouts
+from gateway.sdk import SupportsLookup
+from gateway.store import checkouts, watches
 from gateway.store.errors import StoreError
 from gateway.telemetry import log
 
@@ -160,7 +162,7 @@ async def _ask_provider(
     except (ProviderError, PluginFault) as error:
         await _note_failure(context, opened, new, error)
         raise _for_caller(error, context, opened) from error
-    await _note_success(context, new, checkout)
+    await _note_success(context, opened, new, checkout)
     context.metrics.checkouts.labels(site.name, "created").inc()
     log().info(
         "checkout.created",
@@ -213,11 +215,15 @@ async def _note_failure(context: Context, opened: Opened, new: checkouts.NewChec
         log().error("checkout.not_noted", site=new.site, order_id=new.order_id, error=str(away))
 
 
-async def _note_success(context: Context, new: checkouts.NewCheckout, checkout: Checkout) -> None:
-    """Note the provider's id. If the database just went away the buyer still gets the URL: the sale comes first."""
+async def _note_success(context: Context, opened: Opened, new: checkouts.NewCheckout, checkout: Checkout) -> None:
+    """
+    Note the provider's id, and watch for the payment where the provider can be asked about it.
+
+    If the database just went away the buyer still gets the URL: the sale comes first.
+    """
     try:
         async with asyncio.timeout(STORE_SECONDS), context.database.transaction() as connection:
-            await checkouts.created(
+            noted = await checkouts.created(
                 connection,
                 new.site,
                 new.order_id,
@@ -226,5 +232,14 @@ async def _note_success(context: Context, new: checkouts.NewCheckout, checkout: 
                 checkout_id=checkout.checkout_id,
                 expires_at=checkout.expires_at,
             )
+            if noted and checkout.checkout_id and isinstance(opened.provider, SupportsLookup):
+                await watches.watch(
+                    connection,
+                    new.site,
+                    new.order_id,
+                    name=opened.name,
+                    checkout_id=checkout.checkout_id,
+                    due_at=context.now() + LOOKS[0],
+                )
     except (StoreError, TimeoutError) as away:
         log().error("checkout.not_noted", site=new.site, order_id=new.order_id, error=str(away))

@@ -94,7 +94,7 @@ def _decide_events(
         decision = decide(event, rules, books, now=now, event_key=webhook.event_key, may_wait=now < ends)
         decisions.append(decision)
         if isinstance(decision, Booked):
-            _take(decision, books, writing)
+            take(decision, books, writing)
     refs = tuple(ref for decision in decisions if isinstance(decision, OtherSite) for ref in decision.refs)
     waits = next((decision.waits_for for decision in decisions if isinstance(decision, Wait)), None)
     if waits is not None:
@@ -124,7 +124,8 @@ def _outcome(webhook: Claimed, decisions: Sequence[object]) -> tuple[str, str | 
     return "ignored", "other_site" if others == len(decisions) else "already_booked"
 
 
-def _take(booked: Booked, books: Books, writing: Writing) -> None:
+def take(booked: Booked, books: Books, writing: Writing) -> None:
+    """Note what is to be written, and let the books know of it at once."""
     (writing.filled if booked.fills else writing.new).append(booked)
     place = (booked.entry.connection, booked.entry.event.key)
     books.learn(booked.entry, booked.dispatch.status if booked.dispatch else books.statuses[place])

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import aiohttp
 
 from gateway.config import Payments, Site
-from gateway.flows.check import Finding
+from gateway.flows.finding import Finding
 from gateway.plugins import Live, Opened
 from gateway.sdk import ProviderError, SupportsProbe
 

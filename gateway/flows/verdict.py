@@ -93,7 +93,17 @@ def _judged(query: str, found: Found) -> Verdict:
     entry = _subject(query, found.ledger)
     place = (entry["connection"], entry["revenue_key"])
     delivery = next(row for row in found.outbox if (row["connection"], row["revenue_key"]) == place)
-    return _delivered(entry, delivery, found)
+    verdict = _delivered(entry, delivery, found)
+    return Verdict(verdict.word, verdict.reason + _how_found(entry, found))
+
+
+def _how_found(entry: Row, found: Found) -> str:
+    """Say how money came that no webhook brought."""
+    if entry["source"] != "sweep":
+        return ""
+    if any(row["reason"] == "already_booked" for row in found.webhooks):
+        return " It was found in the provider's own list (a sweep) before its webhook was read."
+    return " No webhook brought it: it was found in the provider's own list (a sweep)."
 
 
 def _subject(query: str, ledger: Sequence[Row]) -> Row:

@@ -74,9 +74,9 @@ async def extract(opened: Opened, delivery: Delivery, deadline: timedelta) -> Se
     """
     name = opened.connection.plugin
     try:
-        return _readable(name, await _guarded(opened, "extract", lambda: opened.provider.extract(delivery), deadline))
+        return _readable(name, await guarded(opened, "extract", lambda: opened.provider.extract(delivery), deadline))
     except Unavailable as error:
-        raise _with_usable_wait(opened, error) from error.__cause__
+        raise with_usable_wait(opened, error) from error.__cause__
     except (Malformed, PluginFault):
         raise
     except ProviderError as error:
@@ -87,7 +87,7 @@ async def extract(opened: Opened, delivery: Delivery, deadline: timedelta) -> Se
         raise PluginFault(f"the plugin {name!r} raised in extract: {where(error)}") from error
 
 
-def _with_usable_wait(opened: Opened, error: Unavailable) -> Unavailable:
+def with_usable_wait(opened: Opened, error: Unavailable) -> Unavailable:
     """Forget a `retry_after` that is no timedelta: the schedule has a wait of its own."""
     if error.retry_after is not None and not isinstance(error.retry_after, timedelta):
         log().warning("plugin.odd_retry_after", plugin=opened.connection.plugin, type=type(error.retry_after).__name__)
@@ -114,9 +114,9 @@ async def create_checkout(opened: Opened, request: CheckoutRequest, deadline: ti
     """Open a checkout at the provider; raise a `ProviderError`, or `PluginFault` for everything else."""
     name = opened.connection.plugin
     try:
-        checkout = await _guarded(opened, "create_checkout", lambda: opened.provider.create_checkout(request), deadline)
+        checkout = await guarded(opened, "create_checkout", lambda: opened.provider.create_checkout(request), deadline)
     except Unavailable as error:
-        raise _with_usable_wait(opened, error) from error.__cause__
+        raise with_usable_wait(opened, error) from error.__cause__
     except (ProviderError, PluginFault):
         raise
     except BaseException as error:
@@ -128,7 +128,7 @@ async def create_checkout(opened: Opened, request: CheckoutRequest, deadline: ti
     return checkout
 
 
-async def _guarded(
+async def guarded(
     opened: Opened, call: str, start: Callable[[], Coroutine[Any, Any, Result]], deadline: timedelta
 ) -> Result:
     """

@@ -64,8 +64,9 @@ class Plugin(Protocol):
     What the entry point names.
 
     Optional attributes, read with `getattr`: `checkout_options` (a pydantic model of a plan's options),
-    `global_payment_ids` (payment ids are unique over all accounts), `secret_headers` and `secret_query` (names that are
-    never stored or logged).
+    `global_payment_ids` (payment ids are unique over all accounts), `listing_days` (how far back `list_revenue` reaches
+    where the provider forgets, a whole number), `secret_headers` and `secret_query` (names that are never stored or
+    logged).
     """
 
     @property

@@ -102,13 +102,14 @@ async def take_over(
 
 async def created(
     connection: Connection, site: str, order_id: str, *, lease: UUID, url: str, checkout_id: str | None, expires_at: Any
-) -> None:
-    """Note the provider's answer."""
-    await connection.execute(
+) -> bool:
+    """Note the provider's answer; False where somebody else has taken the checkout over."""
+    noted = await connection.fetchval(
         """
         UPDATE checkouts SET state = 'created', url = $4, checkout_id = $5, expires_at = $6, lease = NULL,
             lease_until = NULL
         WHERE site = $1 AND order_id = $2 AND lease = $3
+        RETURNING 1
         """,
         site,
         order_id,
@@ -117,6 +118,7 @@ async def created(
         checkout_id,
         expires_at,
     )
+    return noted is not None
 
 
 async def failed(connection: Connection, site: str, order_id: str, *, lease: UUID, problem: str) -> None:

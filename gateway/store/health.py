@@ -79,3 +79,17 @@ async def last_webhooks(
         [name for _, name in places],
     )
     return [(row["site"], row["connection"], row["at"]) for row in rows]
+
+
+async def last_sweeps(connection: Connection, places: Sequence[tuple[str, str]]) -> list[tuple[str, str, datetime]]:
+    """Return when each (site, connection) was last swept to the end of its list, where it was."""
+    rows = await connection.fetch(
+        """
+        SELECT site, connection, finished_at
+        FROM sweeps JOIN unnest($1::text[], $2::text[]) AS asked (site, connection) USING (site, connection)
+        WHERE finished_at IS NOT NULL
+        """,
+        [site for site, _ in places],
+        [name for _, name in places],
+    )
+    return [(row["site"], row["connection"], row["finished_at"]) for row in rows]

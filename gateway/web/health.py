@@ -52,10 +52,12 @@ async def _backlog(gateway: Gateway, live: Live) -> Backlog:
     async with gateway.context.database.reading() as connection:
         sites = await health.backlog(connection, sorted(live.connections), now)
         last = await health.last_webhooks(connection, sorted(live.connections))
+        swept = await health.last_sweeps(connection, sorted(live.connections))
     waits = [(site, max(0.0, (now - due).total_seconds()) if due else 0.0) for site, due, _, _ in sites]
     return Backlog(
         oldest_due_seconds=tuple(waits),
         outbox_due=tuple((site, due) for site, _, due, _ in sites),
         held=tuple((site, held) for site, _, _, held in sites),
         last_webhook=tuple((site, name, at.timestamp()) for site, name, at in last if at),
+        last_sweep=tuple((site, name, at.timestamp()) for site, name, at in swept),
     )

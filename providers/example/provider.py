@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import aiohttp
 import orjson
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class ExampleProvider:
-    """Implements `Provider` and `SupportsStandIn`."""
+    """Implements `Provider`, `SupportsLookup` and `SupportsStandIn`."""
 
     def __init__(self, config: ExampleConfig, runtime: Runtime) -> None:
         self._config = config
@@ -68,14 +69,21 @@ class ExampleProvider:
 
     async def list_revenue(self, since: datetime, cursor: str | None) -> Page:
         """Return a page of the company's own list of events, read with the same function as webhooks."""
-        path = f"/events?since={int(since.timestamp())}" + (f"&after={cursor}" if cursor else "")
+        path = f"/events?since={int(since.timestamp())}" + (f"&after={quote(cursor, safe='')}" if cursor else "")
         answer = await self._call("GET", path, None, None)
+        return Page(events=self._movements(answer), next_cursor=answer.get("next"))
+
+    async def find(self, checkout_id: str) -> Sequence[RevenueEvent]:
+        """Return the movements of one checkout: its buyer may have paid although no webhook came."""
+        return self._movements(await self._call("GET", f"/events?checkout={quote(checkout_id, safe='')}", None, None))
+
+    def _movements(self, answer: Mapping[str, Any]) -> list[RevenueEvent]:
         found: list[RevenueEvent] = []
         for event in answer.get("events", []):
             read = events.extract(orjson.dumps(event))
             if not isinstance(read, Ignored):
                 found.extend(read)
-        return Page(events=found, next_cursor=answer.get("next"))
+        return found
 
     async def _call(self, method: str, path: str, body: Any, idempotency_key: str | None) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {self._config.api_key.get_secret_value()}"}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from providers.example.provider import ExampleProvider
 
 RETRY_SECONDS = (0.1, 1.0, 5.0, 30.0)
+PER_PAGE = 100
 
 
 class Company:
@@ -96,9 +97,20 @@ class Company:
                 continue
 
     async def listed(self, request: web.Request) -> web.Response:
-        """`GET /events`."""
-        since = int(request.query.get("since", "0"))
-        return web.json_response({"events": [event for event in self.events if event["created"] >= since]})
+        """`GET /events`, of one checkout or from a time on, in pages."""
+        query = request.query
+        since, after, checkout = int(query.get("since", "0")), query.get("after", "0"), query.get("checkout")
+        if not after.isdigit():
+            return web.json_response({"error": "there is no such page", "code": "bad_cursor"}, status=400)
+        found = [event for event in self.events if event["created"] >= since]
+        found = [event for event in found if checkout in (None, event["data"]["checkout"])]
+        end = int(after) + PER_PAGE
+        return web.json_response({"events": found[int(after) : end], "next": str(end) if end < len(found) else None})
+
+    async def lose(self, request: web.Request) -> web.Response:
+        """`POST /stand-in/events`, for tests: an event whose webhook never comes."""
+        self.events.append(await request.json())
+        return web.json_response({})
 
     async def close(self, _app: web.Application) -> None:
         """Stop sending."""
@@ -114,6 +126,7 @@ def stand_in(provider: ExampleProvider, address: str, deliver_to: str, http: aio
         [
             web.post("/checkouts", company.open_checkout),
             web.get("/events", company.listed),
+            web.post("/stand-in/events", company.lose),
             web.get("/pay/{id}", company.page),
             web.post("/pay/{id}", company.act),
         ]

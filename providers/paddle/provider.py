@@ -24,7 +24,7 @@ from gateway.sdk import (
     WebhookRequest,
     parse_signed,
 )
-from providers.paddle import checkout, events, listing, signature
+from providers.paddle import checkout, events, listing, lookup, signature
 from providers.paddle.api import Account
 from providers.paddle.config import PaddleConfig
 
@@ -68,6 +68,10 @@ class PaddleProvider:
         """Return a page of Paddle's events; they are kept for 90 days."""
         return await listing.list_revenue(self.runtime.http, self._account, since, cursor)
 
+    async def find(self, checkout_id: str) -> Sequence[RevenueEvent]:
+        """Return the sale that a transaction became, and its adjustments."""
+        return await lookup.find(self.runtime.http, self._account, checkout_id)
+
     async def probe(self) -> datetime | None:
         """Prove the API key; return Paddle's clock."""
         return await listing.probe(self.runtime.http, self._account)
@@ -98,6 +102,7 @@ class PaddlePlugin:
     config_model: type[PaddleConfig] = PaddleConfig
     metadata_limits: MetadataLimits = LIMITS
     global_payment_ids: bool = True
+    listing_days: int = 90
 
     def open(self, config: PaddleConfig, runtime: Runtime) -> PaddleProvider:
         """Return the provider of one connection."""

@@ -24,7 +24,7 @@ from gateway.sdk import (
     WebhookRequest,
     parse_signed,
 )
-from providers.polar import checkout, events, listing, signature
+from providers.polar import checkout, events, listing, lookup, signature
 from providers.polar.api import Account
 from providers.polar.checkout import PolarOptions
 from providers.polar.config import PolarConfig
@@ -68,6 +68,10 @@ class PolarProvider:
     async def list_revenue(self, since: datetime, cursor: str | None) -> Page:
         """Return a page of Polar's orders, then of its refunds."""
         return await listing.list_revenue(self.runtime.http, self._account, since, cursor)
+
+    async def find(self, checkout_id: str) -> Sequence[RevenueEvent]:
+        """Return the sale that a checkout became, and its refunds."""
+        return await lookup.find(self.runtime.http, self._account, checkout_id)
 
     async def probe(self) -> datetime | None:
         """Prove that the token may read orders and refunds; return Polar's clock."""

@@ -101,6 +101,7 @@ class StripePlugin:
     checkout_options: type[StripeOptions] = StripeOptions
     metadata_limits: MetadataLimits = LIMITS
     global_payment_ids: bool = True
+    listing_days: int = 30
 
     def open(self, config: StripeConfig, runtime: Runtime) -> StripeProvider:
         """Return the provider of one connection."""

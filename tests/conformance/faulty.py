@@ -424,6 +424,26 @@ class ListsForEver(Varied):
         return replace(page, next_cursor="again")
 
 
+class FindsUnderOtherKeys(Varied):
+    async def find(self, checkout_id):
+        return [replace(event, key=f"{event.key}-found") for event in await super().find(checkout_id)]
+
+
+class FindsOtherAmounts(Varied):
+    async def find(self, checkout_id):
+        return [replace(event, amount=Money(1, "USD")) for event in await super().find(checkout_id)]
+
+
+class FindsOnlyRefunds(Varied):
+    async def find(self, checkout_id):
+        return [event for event in await super().find(checkout_id) if event.kind is RevenueKind.REFUND]
+
+
+class FindsTheAnswer(Varied):
+    async def find(self, checkout_id):
+        return {"events": await super().find(checkout_id)}
+
+
 class AgreesOnlyWithItself(Varied):
     """A colon where the company has a dot, in `sign` and in `verify`."""
 
@@ -531,6 +551,10 @@ FAULTS = (
     fault(ListsUnderOtherKeys, "the_listing_has_the_webhooks_keys"),
     fault(ListsNoRefunds, "the_listing_has_the_webhooks_keys"),
     fault(ListsForEver, "the_listing_has_the_webhooks_keys"),
+    fault(FindsUnderOtherKeys, "a_lookup_has_the_webhooks_keys"),
+    fault(FindsOtherAmounts, "a_lookup_has_the_webhooks_keys"),
+    fault(FindsOnlyRefunds, "a_lookup_has_the_webhooks_keys"),
+    fault(FindsTheAnswer, "a_lookup_has_the_webhooks_keys"),
     fault(Varied, "the_config_model_is_strict", attributes={"config_model": LaxConfig}),
     fault(Varied, "the_plugin_describes_itself", attributes={"name": "Acme Pay"}),
     fault(Varied, "the_plugin_describes_itself", attributes={"api": 2}),

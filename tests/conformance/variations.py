@@ -48,6 +48,10 @@ class Varied(ExampleProvider):
             found.extend([] if isinstance(read, Ignored) else read)
         return Page(events=found)
 
+    async def find(self, checkout_id: str) -> Sequence[RevenueEvent]:
+        page = await Varied.list_revenue(self, datetime(2000, 1, 1, tzinfo=UTC), None)
+        return [event for event in page.events if event.checkout_id == checkout_id]
+
 
 class Token(Varied):
     """A company that sends a shared token."""

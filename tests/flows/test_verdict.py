@@ -20,7 +20,7 @@ def entry(key: str = "payment:p1", **what: Any) -> dict[str, Any]:
     values: dict[str, Any] = {
         "connection": "example", "revenue_key": key, "kind": "purchase", "payment_id": "p1", "amount_minor": 6500,
         "currency": "USD", "visitor_id": "anna", "session_id": None, "token": None, "attribution_source": "webhook",
-        "event_key": "evt_1",
+        "event_key": "evt_1", "source": "webhook",
     }  # fmt: skip
     return {**values, **what}
 
@@ -452,3 +452,26 @@ def test_other_sites_that_know_the_id_are_named() -> None:
 
 def test_a_command_is_quoted_for_the_shell() -> None:
     assert replay_command("p1; rm -rf $HOME") == "`faurya-gateway replay --id 'p1; rm -rf $HOME'`"
+
+
+@pytest.mark.parametrize(
+    ("webhooks", "how"),
+    [
+        ([], "No webhook brought it: it was found in the provider's own list (a sweep)."),
+        (
+            [webhook("ignored", "not_revenue")],
+            "No webhook brought it: it was found in the provider's own list (a sweep).",
+        ),
+        (
+            [webhook("ignored", "already_booked")],
+            "It was found in the provider's own list (a sweep) before its webhook was read.",
+        ),
+    ],
+)
+def test_money_that_no_webhook_brought_says_so(webhooks: list[dict[str, Any]], how: str) -> None:
+    found = Found(ledger=[entry(source="sweep")], outbox=[delivery("recorded")], webhooks=webhooks)
+    verdict = judge("p1", found, ())
+    assert verdict.word == "attributed"
+    assert verdict.reason == (
+        f"{SALE_OF} is recorded in Faurya since {WHEN}, for visitor anna (found by: webhook). {how}"
+    )

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from gateway.plugins import PluginRegistry
-from gateway.sdk import API, Accepted, Delivery, MetadataLimits, Runtime, Unsupported, WebhookRequest
+from gateway.sdk import API, Accepted, Checkout, Delivery, MetadataLimits, Runtime, Unsupported, WebhookRequest
 from providers.example import plugin as example
 
 EVENT = "X-Event"
@@ -31,12 +31,15 @@ class Scripted:
         self.name = name
         self.readings: dict[str, Any] = {}
         self.asked: list[str] = []
+        self.listing: Callable[[Any, str | None], Any] | None = None
+        self.checkout: Callable[[Any], Any] = lambda _request: Unsupported()
+        self.lookup: Callable[[str], Any] | None = None
         self.verdict: Callable[[WebhookRequest], Any] = lambda request: Accepted(
             proof="signature", event_id=request.headers.get(EVENT), event_type="scripted"
         )
 
     def open(self, config: Any, runtime: Runtime) -> Any:
-        return ScriptedProvider(self)
+        return ScriptedProvider(self) if self.lookup is None else LookingProvider(self)
 
 
 class ScriptedProvider:
@@ -58,10 +61,34 @@ class ScriptedProvider:
         return await found if hasattr(found, "__await__") else found
 
     async def create_checkout(self, request: Any) -> Any:
-        raise Unsupported
+        return await answered(self.plugin.checkout(request))
 
     async def list_revenue(self, since: Any, cursor: Any) -> Any:
-        raise Unsupported
+        if self.plugin.listing is None:
+            raise Unsupported
+        return await answered(self.plugin.listing(since, cursor))
+
+
+class LookingProvider(ScriptedProvider):
+    """One that can be asked about a checkout."""
+
+    async def find(self, checkout_id: str) -> Any:
+        assert self.plugin.lookup is not None
+        return await answered(self.plugin.lookup(checkout_id))
+
+
+def checkout(request: Any) -> Checkout:
+    """A checkout with an id of its own."""
+    return Checkout(url="https://pay.example.com/c", checkout_id=f"chk-{request.reference}")
+
+
+async def answered(found: Any) -> Any:
+    """Raise an error that is given as an answer, await what can be awaited."""
+    if hasattr(found, "__await__"):
+        found = await found
+    if isinstance(found, BaseException):
+        raise found
+    return found
 
 
 class Entry:

@@ -30,6 +30,7 @@ def routes() -> Sequence[web.RouteDef]:
         web.post("/transactions", guarded(create_transaction)),
         web.get("/transactions", guarded(list_transactions)),
         web.get("/transactions/{id}", guarded(get_transaction)),
+        web.get("/adjustments", guarded(list_adjustments)),
         web.get("/events", guarded(list_events)),
         web.get("/event-types", guarded(list_event_types)),
     ]
@@ -88,6 +89,17 @@ async def get_transaction(request: web.Request) -> web.Response:
 async def list_transactions(request: web.Request) -> web.Response:
     """GET /transactions, newest first."""
     found = list(reversed(request.app[SELLER].transactions.values()))
+    return _page(request, found, [entity["id"] for entity in found])
+
+
+async def list_adjustments(request: web.Request) -> web.Response:
+    """GET /adjustments with `transaction_id`, newest first."""
+    asked = request.query.get("transaction_id")
+    found = [
+        entity
+        for entity in reversed(request.app[SELLER].adjustments.values())
+        if asked is None or entity["transaction_id"] in asked.split(",")
+    ]
     return _page(request, found, [entity["id"] for entity in found])
 
 

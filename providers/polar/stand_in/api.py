@@ -82,17 +82,21 @@ async def get_checkout(request: web.Request) -> web.Response:
 
 
 async def list_orders(request: web.Request) -> web.Response:
-    """GET /v1/orders/ with `created_after`, `sorting`, `page` and `limit`."""
-    after = _time(request, "created_after")
+    """GET /v1/orders/ with `created_after`, `checkout_id`, `sorting`, `page` and `limit`."""
+    after, checkout = _time(request, "created_after"), request.query.get("checkout_id")
     found = [
-        order for order in request.app[SELLER].orders.values() if after is None or instant(order["created_at"]) > after
+        order
+        for order in request.app[SELLER].orders.values()
+        if (after is None or instant(order["created_at"]) > after) and checkout in (None, order["checkout_id"])
     ]
     return _page(request, found)
 
 
 async def list_refunds(request: web.Request) -> web.Response:
-    """GET /v1/refunds/ with `sorting`, `page` and `limit`; Polar has no date filter here."""
-    return _page(request, list(request.app[SELLER].refunds.values()))
+    """GET /v1/refunds/ with `order_id`, `sorting`, `page` and `limit`; Polar has no date filter here."""
+    order = request.query.get("order_id")
+    found = [refund for refund in request.app[SELLER].refunds.values() if order in (None, refund["order_id"])]
+    return _page(request, found)
 
 
 def _check_token(request: web.Request) -> None:

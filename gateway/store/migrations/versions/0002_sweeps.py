@@ -14,8 +14,9 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# `watermark`: the provider's list was read completely up to here. `since` and `cursor` are those of a sweep under way,
-# so that one which broke off goes on at its page. Money from before `begins_at` was never this gateway's to record.
+# `watermark`: the provider's list was read completely up to here. `since`, `cursor` and `progress` are those of a sweep
+# under way, so that one which broke off goes on at its page. Money from before `begins_at` was never this gateway's to
+# record. The counts are those of the last sweep that came to its end.
 SWEEPS = """
 CREATE TABLE sweeps (
     site         text COLLATE "C" NOT NULL,
@@ -24,6 +25,7 @@ CREATE TABLE sweeps (
     watermark    timestamptz,
     since        timestamptz,
     cursor       text,
+    progress     text,
     due_at       timestamptz NOT NULL,
     lease        uuid,
     failures     integer NOT NULL DEFAULT 0,
@@ -33,7 +35,11 @@ CREATE TABLE sweeps (
     listed       integer NOT NULL DEFAULT 0,
     already      integer NOT NULL DEFAULT 0,
     booked       integer NOT NULL DEFAULT 0,
+    waiting      integer NOT NULL DEFAULT 0,
+    other_site   integer NOT NULL DEFAULT 0,
+    test         integer NOT NULL DEFAULT 0,
     differing    integer NOT NULL DEFAULT 0,
+    differences  text,
     booked_total bigint NOT NULL DEFAULT 0,
     booked_at    timestamptz,
     PRIMARY KEY (site, connection)
@@ -56,7 +62,7 @@ CREATE TABLE watches (
 STATEMENTS = (
     SWEEPS,
     WATCHES,
-    "CREATE INDEX watches_due ON watches (site, due_at)",
+    "CREATE INDEX watches_due ON watches (site, connection, due_at)",
     "ALTER TABLE inbox ADD COLUMN lost integer NOT NULL DEFAULT 0",
     "ALTER TABLE holds ADD COLUMN note text",
     "CREATE INDEX IF NOT EXISTS inbox_unreadable ON inbox (site, received_at) WHERE outcome = 'unreadable'",
