@@ -1,0 +1,48 @@
+"""How soon after a fault the rates were back. Pure: moments in, seconds out."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+BACK = 0.95
+"""Of the rate before the fault."""
+
+WITHIN = 10.0
+"""Seconds after the fault's end."""
+
+BEFORE = 5.0
+"""Seconds before the fault over which the rate is taken."""
+
+WINDOW = 2.0
+"""Seconds over which a rate is taken afterwards."""
+
+STEP = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Events per second before; seconds until they were back (None: not within `WITHIN`); the share from then on."""
+
+    before: float
+    after: float | None
+    share: float
+
+    @property
+    def is_back(self) -> bool:
+        return self.after is not None and self.share >= BACK
+
+
+def rate(moments: Sequence[float], begin: float, end: float) -> float:
+    """Return the events per second in [begin, end) of sorted moments."""
+    return (bisect_left(moments, end) - bisect_left(moments, begin)) / (end - begin)
+
+
+def recovery(moments: Sequence[float], begin: float, end: float, until: float) -> Recovery:
+    """Return how a rate came back from a fault that lasted from `begin` to `end`; `until` is when the next one begins."""
+    before = rate(moments, begin - BEFORE, begin)
+    steps = int(WITHIN / STEP) + 1
+    for at in (number * STEP for number in range(steps)):
+        if end + at + WINDOW <= until and rate(moments, end + at, end + at + WINDOW) >= BACK * before:
+            share = rate(moments, end + at, until) / before if before else 1.0
+            return Recovery(before, round(at, 1), share)
+    return Recovery(before, None, 0.0)
