@@ -27,11 +27,14 @@ from tests.chaos.storm import new_seed, plan, run
 
 RATE = 55.0
 
+LONGEST_SECONDS = 1800.0
+"""Of one storm, whatever happens in it."""
+
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Storms over a real gateway.")
     parser.add_argument("--seed", type=int, help="of the first storm; the next ones count on (default: a new one)")
-    parser.add_argument("--seeds", type=int, default=1, help="how many storms")
+    parser.add_argument("--seeds", type=int, default=3, help="how many storms")
     parser.add_argument("--sales", type=int, default=20_000, help="at least so many in each")
     parser.add_argument("--rate", type=float, default=RATE, help="sales per second")
     parser.add_argument("--faults", type=int, default=len(FAULTS), help="how many in each storm")
@@ -58,7 +61,7 @@ def one(seed: int, given: argparse.Namespace) -> tuple[bool, str]:
     folder = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-", dir=given.keep))
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            result = runner.run(run(drawn, folder, say))
+            result = runner.run(asyncio.wait_for(run(drawn, folder, say), LONGEST_SECONDS))
     finally:
         if given.keep is None:
             shutil.rmtree(folder, ignore_errors=True)

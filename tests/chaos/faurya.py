@@ -19,7 +19,7 @@ DRIP_BYTES, DRIP_SECONDS = 4, 0.3
 
 @dataclass(slots=True)
 class Faurya:
-    """All sites' Faurya behind one port; a site is known by its key. `recorded` has the first record of each movement."""
+    """All sites' Faurya behind one port; a site is known by its key. `recorded`: when each movement first was."""
 
     draw: Random
     mood: str = "calm"

@@ -22,7 +22,7 @@ LATE = 3.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Movement:
-    """Money that moved. `amount` is in minor units; `visitor` is whom it must end up with; `order_id` is what is sent."""
+    """Money that moved: `amount` minor units, which must end up with `visitor`, sent under `order_id`."""
 
     site: str
     key: str
@@ -42,7 +42,7 @@ class Movement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One webhook to be sent: what it tells, and how many seconds after its moment. `copies` beyond 1 are duplicates."""
+    """One webhook: what it tells, and how many seconds late. `copies` beyond 1 are duplicates."""
 
     id: str
     type: str

@@ -38,7 +38,7 @@ def rate(moments: Sequence[float], begin: float, end: float) -> float:
 
 
 def recovery(moments: Sequence[float], begin: float, end: float, until: float) -> Recovery:
-    """Return how a rate came back from a fault that lasted from `begin` to `end`; `until` is when the next one begins."""
+    """Return how a rate came back from a fault between `begin` and `end`; `until` is when the next one begins."""
     before = rate(moments, begin - BEFORE, begin)
     steps = int(WITHIN / STEP) + 1
     for at in (number * STEP for number in range(steps)):

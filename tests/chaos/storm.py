@@ -186,9 +186,11 @@ class Storm:
 
 DUE_SOON = """
 SELECT (SELECT count(*) FROM inbox WHERE outcome = 'received')
-     + (SELECT count(*) FROM outbox WHERE status = 'pending' AND (due_at IS NULL OR due_at < now() + interval '1 minute')
-        AND NOT EXISTS (SELECT FROM outbox AS sale WHERE sale.site = outbox.site AND sale.payment_id = outbox.payment_id
-                        AND sale.is_sale AND sale.status = 'pending' AND sale.due_at > now() + interval '1 minute'))
+     + (SELECT count(*) FROM outbox
+        WHERE status = 'pending' AND (due_at IS NULL OR due_at < now() + interval '1 minute')
+          AND NOT EXISTS (SELECT FROM outbox AS sale
+                          WHERE sale.site = outbox.site AND sale.payment_id = outbox.payment_id AND sale.is_sale
+                            AND sale.status = 'pending' AND sale.due_at > now() + interval '1 minute'))
 """
 UNDONE = """
 SELECT (SELECT count(*) FROM inbox WHERE outcome = 'received')

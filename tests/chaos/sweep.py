@@ -15,7 +15,7 @@ RECONCILE = ("-m", "gateway", "reconcile")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """How many webhooks were swallowed, how many movements of theirs are in the ledger, and why not if nobody looked."""
+    """How many webhooks were swallowed, how many of their movements are booked; or why nobody looked."""
 
     swallowed: int = 0
     found: int = 0
@@ -31,7 +31,7 @@ async def swallowed_and_found(running: Any) -> Swept:
         return Swept(skipped="this version has no `faurya-gateway reconcile`")
     before = set(running.market.movements)
     swallow(running)
-    places = {place for place in set(running.market.movements) - before}
+    places = set(running.market.movements) - before
     started = time.monotonic()
     for shop in SHOPS:
         code, said = await _run(running, f"{shop.name}/{CONNECTION}", "--since", "7d", "--apply", "--yes")
@@ -65,8 +65,9 @@ async def _booked(running: Any, places: set[tuple[str, str]]) -> int:
 
 
 async def _run(running: Any, *words: str) -> tuple[int, str]:
+    config = [] if "--help" in words else ["--config", str(running.folder / "config.yaml")]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *RECONCILE, *words, *([] if "--help" in words else ["--config", str(running.folder / "config.yaml")]),
+        sys.executable, *RECONCILE, *words, *config,
         cwd=running.folder, env=environment(running.database),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
