@@ -17,13 +17,15 @@ import shutil
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.app.event_loop import new_event_loop
 from tests.chaos import report
 from tests.chaos.checker import check
 from tests.chaos.faults import FAULTS
-from tests.chaos.storm import new_seed, plan, run
+from tests.chaos.plan import new_seed, plan
+from tests.chaos.storm import run
 
 RATE = 55.0
 
@@ -53,10 +55,7 @@ def one(seed: int, given: argparse.Namespace) -> tuple[bool, str]:
     """Run one storm; return whether all was well, and its page."""
     drawn = plan(seed, sales=given.sales, rate=given.rate, faults=given.faults, swallowed=given.swallowed)
     if given.only:
-        drawn = type(drawn)(
-            seed=seed, sales=given.sales, rate=given.rate, swallowed=given.swallowed,
-            faults=[given.only[number % len(given.only)] for number in range(given.faults)],
-        )  # fmt: skip
+        drawn = replace(drawn, faults=[given.only[number % len(given.only)] for number in range(given.faults)])
     say(f"seed {seed}: {given.sales} sales, {len(drawn.faults)} faults")
     folder = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-", dir=given.keep))
     try:

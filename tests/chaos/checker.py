@@ -9,19 +9,25 @@ Does a history keep the gateway's promises? Pure functions: a history in, violat
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from operator import itemgetter
 
 from gateway.domain.delivery import SUCCESSES
 from gateway.domain.ids import movement_key
-from tests.chaos.history import Attempt, Call, History, Place
+from tests.chaos.history import Attempt, Call, Cut, History, Kill, Place
 from tests.chaos.market import Movement
 from tests.chaos.sites import BY_NAME, CONNECTION
 
 KILLED_WITHIN = 40.0
 """Seconds between the start of an attempt and the kill that left it without a verdict: the call, then the settling."""
 
-UNCLEAR = ("unclear", None)
+CUT_WITHIN = 10.0
+"""Seconds around a cut in which a claim may have been committed without the worker's knowing."""
+
+
+UNMATCHED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,19 +172,19 @@ def _doubled(place: Place, movement: Movement, seen: Sequence[Call], noted: Sequ
     """
     More than one record is right only where each further one followed an answer that was lost.
 
-    An answer is lost where Faurya did not send it whole, or where the process that should have heard it was killed; the
-    attempt then has no verdict.
+    An answer is lost where Faurya did not send it whole, or where the process that should have noted it was killed: the
+    attempt of that call then has no verdict.
     """
     times = sum(call.recorded for call in seen)
     if times > 1 and BY_NAME[movement.site].remembers:
         yield Violation("doubled", "recorded twice by a Faurya that recognizes repeats", place)
-    heard = sum(call.recorded and is_success(call.answer) for call in seen[:-1])
-    died = sum(attempt.verdict is None for attempt in noted)
-    if times > 1 and heard > died:
-        detail = f"{times} records; {heard} answers sent before the last call, {died} attempts without a verdict"
-        yield Violation("doubled", "recorded again although the answer was heard", place, detail)
-    if sum(attempt.verdict == "recorded" for attempt in noted) > 1:
+    if times > 1 and sum(attempt.verdict == "recorded" for attempt in noted) > 1:
         yield Violation("doubled", "two attempts know that they recorded it", place)
+    made = {id(call): attempt for call, attempt in matched(seen, noted)}
+    for call in seen[:-1]:
+        attempt = made[id(call)]
+        if times > 1 and call.recorded and is_success(call.answer) and not (attempt and attempt.verdict is None):
+            yield Violation("doubled", "recorded again although the answer was heard", place, f"at {call.at:.3f}")
 
 
 def is_success(status: int | None) -> bool:
@@ -187,34 +193,52 @@ def is_success(status: int | None) -> bool:
 
 def _accounted(history: History, calls: dict[Place, list[Call]]) -> Iterator[Violation]:
     """Every call has an attempt that was on record before it, and every attempt knows how its call ended."""
-    for place, seen in calls.items():
-        noted = history.attempts.get(place, ())
-        yield from (Violation("unexplained", "a call without an attempt", place, text) for text in missing(seen, noted))
-    for place, noted in history.attempts.items():
-        for attempt in noted:
-            if attempt.verdict is None and not _was_killed(attempt, history):
-                detail = f"attempt {attempt.number}, and no process was killed then"
+    for place in calls.keys() | history.attempts.keys():
+        pairs = matched(calls.get(place, ()), history.attempts.get(place, ()))
+        for call, attempt in pairs:
+            if attempt is None:
+                detail = f"answered {call.answer} at {call.at:.3f}"
+                yield Violation("unexplained", "a call without an attempt", place, detail)
+        called = {attempt.number for _, attempt in pairs if attempt}
+        for attempt in history.attempts.get(place, ()):
+            reasons = history.kills if attempt.number in called else (*history.kills, *history.cuts)
+            if attempt.verdict is None and not any(_explains(reason, attempt) for reason in reasons):
+                detail = f"attempt {attempt.number} at {attempt.at:.3f}"
                 yield Violation("unexplained", "an attempt without a verdict", place, detail)
 
 
-def missing(seen: Sequence[Call], noted: Iterable[Attempt]) -> list[str]:
-    """Return which calls find no attempt of their own whose noted answer fits what Faurya sent."""
-    left = list(noted)
-    unmatched = []
-    for call in sorted(seen, key=lambda call: call.answer is None):  # those with an answer are pickier
-        fitting = next((attempt for attempt in left if attempt.status_code == call.answer), None)
-        fitting = fitting or next((attempt for attempt in left if _may_be(attempt, call)), None)
-        if fitting is None:
-            unmatched.append(f"answered {call.answer} at {call.at:.3f}")
-        else:
-            left.remove(fitting)
-    return unmatched
+def matched(seen: Sequence[Call], noted: Sequence[Attempt]) -> list[tuple[Call, Attempt | None]]:
+    """Return each call with an attempt of its own that fits, in order, or with None: the best such pairing."""
+
+    @cache
+    def best(first: int, free: int) -> tuple[int, tuple[Attempt | None, ...]]:
+        if first == len(seen):
+            return 0, ()
+        cost, rest = best(first + 1, free)
+        found = cost + UNMATCHED, (None, *rest)
+        for number in range(free, len(noted)):
+            fit = _misfit(noted[number], seen[first])
+            if fit is not None:
+                cost, rest = best(first + 1, number + 1)
+                found = min(found, (cost + fit, (noted[number], *rest)), key=itemgetter(0))
+        return found
+
+    return list(zip(seen, best(0, 0)[1], strict=True))
 
 
-def _may_be(attempt: Attempt, call: Call) -> bool:
-    verdicts = UNCLEAR if call.answer is None else (None,)
-    return attempt.status_code is None and attempt.verdict in verdicts
+def _misfit(attempt: Attempt, call: Call) -> int | None:
+    """Return 0 for an attempt that knows how this call ended, 1 for one that knows nothing, None for another's."""
+    if call.answer is None and attempt.verdict == "unclear" and attempt.status_code is None:
+        return 0
+    if call.answer is not None and attempt.status_code == call.answer:
+        return 0
+    return 1 if attempt.verdict is None else None
 
 
-def _was_killed(attempt: Attempt, history: History) -> bool:
-    return any(-1.0 <= kill.at + kill.skew - attempt.at <= KILLED_WITHIN for kill in history.kills)
+def _explains(reason: Kill | Cut, attempt: Attempt) -> bool:
+    """A process that was killed; or, where no call was made, a claim whose commit was lost with its connection."""
+    match reason:
+        case Kill(at=at, skew=skew):
+            return -1.0 <= at + skew - attempt.at <= KILLED_WITHIN
+        case Cut(begin=begin, end=end):
+            return begin - CUT_WITHIN <= attempt.at <= end + CUT_WITHIN

@@ -147,16 +147,21 @@ async def process_paused(scene: Scene, draw: Random) -> str:
     return program.name
 
 
-async def clock_skewed(scene: Scene, draw: Random) -> str:
-    """A worker's clock is wrong, either way, by less than what a lease has to spare."""
-    skew = draw.choice((-1, 1)) * draw.choice(SKEWS)
+async def _skewed(scene: Scene, skew: float) -> str:
     await scene.worker.restart(skew=skew)
     await asyncio.sleep(8.0)
     await scene.worker.restart()
     return f"{skew:+g} s"
 
 
-SKEWS = (2.0, 4.0, 120.0)
+async def clock_behind(scene: Scene, draw: Random) -> str:
+    """A worker's clock is slow."""
+    return await _skewed(scene, -draw.choice((3.0, 30.0, 300.0)))
+
+
+async def clock_ahead(scene: Scene, draw: Random) -> str:
+    """A worker's clock is fast."""
+    return await _skewed(scene, draw.choice((3.0, 30.0, 300.0)))
 
 
 async def faurya_down(scene: Scene, draw: Random) -> str:
@@ -219,18 +224,14 @@ async def duplicate_flood(scene: Scene, draw: Random) -> str:
 FAULTS: Mapping[str, Fault] = {
     fault.__name__: fault
     for fault in (
-        gateway_killed, worker_killed, rolling_restart, process_paused, clock_skewed, postgres_crashed,
+        gateway_killed, worker_killed, rolling_restart, process_paused, clock_behind, clock_ahead, postgres_crashed,
         backends_terminated, connections_cut, database_unreachable, network_frozen, network_slow, faurya_down,
         faurya_hanging, faurya_erring, faurya_quota, faurya_bad_key, visitors_unknown, duplicate_flood,
     )
 }  # fmt: skip
 
-
-def schedule(draw: Random, number: int) -> list[str]:
-    """Return the names of `number` faults in the order in which they happen: every kind before any comes again."""
-    found: list[str] = []
-    while len(found) < number:
-        kinds = list(FAULTS)
-        draw.shuffle(kinds)
-        found += kinds
-    return found[:number]
+CUTTING = frozenset(
+    fault.__name__
+    for fault in (postgres_crashed, backends_terminated, connections_cut, database_unreachable, network_frozen)
+)
+"""Faults in which connections to the database break, or are given up."""

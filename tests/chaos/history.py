@@ -74,6 +74,14 @@ class Kill:
     skew: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """Between these moments connections to the database broke."""
+
+    begin: float
+    end: float
+
+
 @dataclass(slots=True, kw_only=True)
 class History:
     """Everything. `acknowledged` are event ids answered 200, by site; `told` says which movement an event tells of."""
@@ -84,6 +92,7 @@ class History:
     swallowed: set[Place] = field(default_factory=set)
     calls: Sequence[Call] = ()
     kills: Sequence[Kill] = ()
+    cuts: Sequence[Cut] = ()
     inbox: Mapping[Place, Kept] = field(default_factory=dict)
     ledger: Mapping[Place, Line] = field(default_factory=dict)
     outbox: Mapping[Place, Delivery] = field(default_factory=dict)

@@ -37,9 +37,14 @@ def rate(moments: Sequence[float], begin: float, end: float) -> float:
     return (bisect_left(moments, end) - bisect_left(moments, begin)) / (end - begin)
 
 
-def recovery(moments: Sequence[float], begin: float, end: float, until: float) -> Recovery:
-    """Return how a rate came back from a fault between `begin` and `end`; `until` is when the next one begins."""
-    before = rate(moments, begin - BEFORE, begin)
+def recovery(moments: Sequence[float], begin: float, end: float, until: float, usual: float) -> Recovery:
+    """
+    Return how a rate came back from a fault between `begin` and `end`; `until` is when the next one begins.
+
+    `usual` is the rate over all: the one before a fault is not taken for more, since it may have been the catching up
+    from the fault before.
+    """
+    before = min(usual, rate(moments, begin - BEFORE, begin))
     steps = int(WITHIN / STEP) + 1
     for at in (number * STEP for number in range(steps)):
         if end + at + WINDOW <= until and rate(moments, end + at, end + at + WINDOW) >= BACK * before:

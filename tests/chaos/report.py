@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tests.chaos.checker import Violation, calls_by_place, explained_doubles
 from tests.chaos.rates import Recovery
-from tests.chaos.storm import Result
+from tests.chaos.result import Result
 
 SHOWN = 20
 COLUMNS = ("fault", "what", "seconds", "accepts back after", "deliveries back after")

@@ -4,9 +4,8 @@ history is read.
 """
 
 import asyncio
-import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,75 +18,22 @@ from aiohttp import web
 from gateway.store import embedded
 from gateway.store.schema import migrate
 from tests.chaos import sites, sweep
-from tests.chaos.checker import is_recordable
-from tests.chaos.faults import FAULTS, schedule
+from tests.chaos.faults import FAULTS
 from tests.chaos.faurya import Faurya
 from tests.chaos.history import History, Kill, read_tables
 from tests.chaos.line import DatabaseLine, database_line
 from tests.chaos.market import Market
 from tests.chaos.paddle import Paddle, client
+from tests.chaos.plan import Plan
 from tests.chaos.ports import free_port
 from tests.chaos.programs import Program
-from tests.chaos.rates import Recovery, recovery
-
-CALM_SECONDS = 6.0
-"""Before each fault; the rates before it are taken here."""
-
-RECOVERY_SECONDS = 12.0
-"""After each fault."""
+from tests.chaos.result import Happened, Result, cuts, with_rates, worrying_lines
 
 READY_SECONDS = 60.0
 DRAIN_SECONDS = 90.0
 
 LATER = 900.0
 """Seconds that the clock is put forward at the end: deliveries that were answered 404 wait for minutes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is to happen. `rate` is in sales per second; the load goes on until both sales and faults are through."""
-
-    seed: int
-    sales: int
-    rate: float
-    faults: Sequence[str]
-    swallowed: int
-    calm: float = CALM_SECONDS
-    recovery: float = RECOVERY_SECONDS
-
-
-def plan(seed: int, *, sales: int, rate: float, faults: int, swallowed: int) -> Plan:
-    """Return the plan of a seed."""
-    names = schedule(Random(f"{seed}-faults"), faults)
-    return Plan(seed=seed, sales=sales, rate=rate, faults=names, swallowed=swallowed)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Happened:
-    """A fault as it was, and how the rates came back."""
-
-    kind: str
-    detail: str
-    begin: float
-    end: float
-    until: float = 0.0
-    accepts: Recovery | None = None
-    deliveries: Recovery | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class Result:
-    """What a storm came to."""
-
-    plan: Plan
-    history: History
-    faults: Sequence[Happened]
-    seconds: float
-    answers: dict[str, int]
-    slowest: float
-    exit_codes: dict[str, list[int]]
-    swept: sweep.Swept
-    logged: dict[str, int]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -269,6 +215,7 @@ async def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Result:
     """Run a storm to its end and return what it came to."""
     started = time.monotonic()
     async with storm(plan, folder, say) as running:
+        begun = time.time()
         async with asyncio.TaskGroup() as both:
             both.create_task(running.sell())
             both.create_task(running.break_things())
@@ -281,13 +228,13 @@ async def run(plan: Plan, folder: Path, say: Callable[[str], None]) -> Result:
         return Result(
             plan=plan,
             history=history,
-            faults=_with_rates(running, history, ended),
+            faults=with_rates(running.faults, history, running.paddle.accepted, begun, ended),
             seconds=time.monotonic() - started,
             answers=dict(running.paddle.answers),
             slowest=running.paddle.slowest,
             exit_codes={program.name: program.codes for program in running.programs},
             swept=swept,
-            logged=_logged(running),
+            logged=worrying_lines(program.log for program in running.programs),
         )
 
 
@@ -300,52 +247,7 @@ async def _history(running: Storm) -> History:
         swallowed=running.paddle.swallowed,
         calls=running.faurya.calls,
         kills=running.kills,
+        cuts=cuts(running.faults),
     )
     await read_tables(running.database, history)
     return history
-
-
-def _with_rates(running: Storm, history: History, ended: float) -> list[Happened]:
-    """
-    Add to each fault how the rates came back.
-
-    Both count sales that can be recorded, each once: webhooks come in bursts, sales at a steady rate.
-    """
-    sales = {place for place, sold in history.movements.items() if sold.is_sale and is_recordable(sold)}
-    first: dict[tuple[str, str], float] = {}
-    for (site, event), at in running.paddle.accepted.items():
-        place = site, history.told[site, event]
-        if place in sales:
-            first[place] = min(at, first.get(place, at))
-    accepts = sorted(first.values())
-    recorded = {(call.site, call.payment_id): call.at for call in reversed(history.calls)
-                if call.recorded and call.event == "purchase"}  # fmt: skip
-    deliveries = sorted(recorded.values())
-    begins = [*(fault.begin for fault in running.faults[1:]), ended]
-    return [
-        Happened(
-            kind=fault.kind,
-            detail=fault.detail,
-            begin=fault.begin,
-            end=fault.end,
-            until=until,
-            accepts=recovery(accepts, fault.begin, fault.end, until),
-            deliveries=recovery(deliveries, fault.begin, fault.end, until),
-        )
-        for fault, until in zip(running.faults, begins, strict=True)
-    ]
-
-
-WORRYING = ("Traceback", '"event":"worker.failed"', '"event":"delivery.failed"', '"event":"request.failed"',
-            '"event":"delivery.lease_lost"', '"event":"delivery.not_settled"', '"event":"process.failed"')  # fmt: skip
-
-
-def _logged(running: Storm) -> dict[str, int]:
-    """Count log lines that a person would look at."""
-    text = "".join(program.log.read_text(errors="replace").replace('": "', '":"') for program in running.programs)
-    return {word.rpartition('":"')[2].strip('"'): text.count(word) for word in WORRYING if word in text}
-
-
-def new_seed() -> int:
-    """Return a seed that nobody chose."""
-    return secrets.randbelow(10**6)

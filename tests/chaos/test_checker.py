@@ -7,7 +7,7 @@ import pytest
 
 from gateway.domain.ids import movement_key
 from tests.chaos.checker import check, explained_doubles
-from tests.chaos.history import Attempt, Call, Delivery, History, Kept, Kill, Line
+from tests.chaos.history import Attempt, Call, Cut, Delivery, History, Kept, Kill, Line
 from tests.chaos.market import Movement
 
 SALE = Movement(
@@ -247,9 +247,19 @@ def test_a_second_record_is_explained_by_the_death_of_the_process_that_heard_the
     history = good()
     history.calls = [call(SALE, 5.0), *history.calls]
     history.attempts = {**history.attempts, S: [attempt(status_code=None, verdict=None), attempt(2)]}
+    history.cuts = [Cut(begin=8.0, end=12.0)]
     assert names(history) == {"unexplained: an attempt without a verdict"}
     history.kills = [Kill(at=12.0)]
     assert check(history) == []
+
+
+def test_a_claim_whose_commit_was_lost_leaves_an_attempt_without_a_verdict_and_without_a_call() -> None:
+    history = good()
+    history.attempts = {**history.attempts, S: [attempt(status_code=None, verdict=None), attempt(2)]}
+    history.cuts = [Cut(begin=8.0, end=12.0)]
+    assert check(history) == []
+    history.calls = [call(SALE, 5.0, answer=None), *history.calls]
+    assert names(history) == {"unexplained: an attempt without a verdict"}
 
 
 def test_a_swallowed_webhook_need_not_be_accepted_but_its_money_must_be_there() -> None:
