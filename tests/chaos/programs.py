@@ -27,7 +27,11 @@ def environment(database: str) -> dict[str, str]:
 
 @dataclass(slots=True)
 class Program:
-    """One service: `words` are its command line after `python`. What it prints goes to a file of its own."""
+    """
+    One service: `words` are its command line after `python`. What it prints goes to a file of its own.
+
+    Its clock is `skew` seconds ahead; `alone` keeps it from being set by the database's.
+    """
 
     name: str
     words: Sequence[str]
@@ -35,6 +39,7 @@ class Program:
     folder: Path
     kills: list[Kill]
     skew: float = 0.0
+    alone: bool = False
     starts: int = 0
     codes: list[int] = field(default_factory=list)
     _process: asyncio.subprocess.Process | None = None
@@ -57,7 +62,8 @@ class Program:
 
     async def _spawn(self) -> None:
         self.starts += 1
-        way = GATEWAY if not self.skew else ("-m", "tests.chaos.skewed", str(self.skew))
+        skewed = ("-m", "tests.chaos.skewed", str(self.skew), *(["--alone"] if self.alone else []))
+        way = skewed if self.skew else GATEWAY
         with self.log.open("ab") as stream:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,

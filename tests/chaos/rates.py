@@ -7,6 +7,9 @@ from dataclasses import dataclass
 BACK = 0.95
 """Of the rate before the fault."""
 
+STAYS = 0.9
+"""Of the rate before, on the average of all the time until the next fault: ten seconds of a busy machine are noisy."""
+
 WITHIN = 10.0
 """Seconds after the fault's end."""
 
@@ -29,7 +32,7 @@ class Recovery:
 
     @property
     def is_back(self) -> bool:
-        return self.after is not None and self.share >= BACK
+        return self.after is not None and self.share >= STAYS
 
 
 def rate(moments: Sequence[float], begin: float, end: float) -> float:

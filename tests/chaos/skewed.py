@@ -1,7 +1,9 @@
 """
 The gateway's commands under a clock that is wrong.
 
-    python -m tests.chaos.skewed SECONDS work --config config.yaml
+    python -m tests.chaos.skewed SECONDS [--alone] work --config config.yaml
+
+With `--alone` the worker does not set its clock by the database's either: as if that much time had passed.
 """
 
 import sys
@@ -13,6 +15,7 @@ from gateway.app.assembly import running, utc_now
 from gateway.cli import main
 
 SHIFT = timedelta(seconds=float(sys.argv.pop(1)))
+ALONE = sys.argv[1] == "--alone"
 
 
 def wrong_now() -> datetime:
@@ -21,5 +24,7 @@ def wrong_now() -> datetime:
 
 
 if __name__ == "__main__":
-    serving.running = partial(running, now=wrong_now)
+    if ALONE:
+        sys.argv.pop(1)
+    serving.running = partial(running, now=wrong_now, shared_clock=not ALONE)
     main()

@@ -124,7 +124,7 @@ class Storm:
         if await self.settled(UNDONE, 0.0):
             return
         self.faurya.feel("good")
-        self.worker.skew = LATER
+        self.worker.skew, self.worker.alone = LATER, True
         await self.worker.start()
         await self.settled(UNDONE, DRAIN_SECONDS)
         await self.worker.stop()
