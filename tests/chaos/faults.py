@@ -62,7 +62,6 @@ async def rolling_restart(scene: Scene, _draw: Random) -> str:
     """SIGTERM to one after the other, as a deployment does."""
     for program in scene.programs:
         await program.restart()
-        await asyncio.sleep(2.0)
     return f"{len(scene.programs)} programs"
 
 

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import aiohttp
@@ -51,9 +51,9 @@ class Paddle:
     def pending(self) -> int:
         return len(self._tasks)
 
-    def happen(self, event: Event, *, swallowed: bool = False) -> None:
+    def happen(self, event: Event, *, swallowed: bool = False, ago: timedelta = timedelta(0)) -> None:
         """List an event and, unless its webhook is swallowed, send it, with its duplicates."""
-        at = datetime.now(UTC)
+        at = datetime.now(UTC) - ago
         self.listed[event.movement.site].append((event, at))
         if swallowed:
             return

@@ -16,6 +16,8 @@ from tests.chaos.history import Kill
 ROOT = Path(__file__).parents[2]
 AGAIN_SECONDS = 0.3
 STOP_SECONDS = 40.0
+START_SECONDS = 60.0
+STARTED = b"gateway.started"
 
 GATEWAY = ("-m", "gateway")
 
@@ -44,6 +46,7 @@ class Program:
     codes: list[int] = field(default_factory=list)
     _process: asyncio.subprocess.Process | None = None
     _wanted: bool = True
+    _begins_at: int = 0
     _watching: asyncio.Task[None] | None = None
 
     @property
@@ -65,6 +68,7 @@ class Program:
         skewed = ("-m", "tests.chaos.skewed", str(self.skew), *(["--alone"] if self.alone else []))
         way = skewed if self.skew else GATEWAY
         with self.log.open("ab") as stream:
+            self._begins_at = stream.tell()
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *way,
@@ -111,13 +115,26 @@ class Program:
                     found.append(int(entry.name))
         return sorted(found)
 
+    async def started(self) -> None:
+        """Wait until it says that it works."""
+        async with asyncio.timeout(START_SECONDS):
+            while STARTED not in self._said():
+                await asyncio.sleep(0.1)
+
+    def _said(self) -> bytes:
+        """Return what it printed since it was started last."""
+        with self.log.open("rb") as stream:
+            stream.seek(self._begins_at)
+            return stream.read()
+
     async def restart(self, *, skew: float = 0.0) -> None:
-        """SIGTERM, wait for the end, and come back, maybe under another clock."""
+        """SIGTERM, wait for the end, and come back, maybe under another clock; return once it works again."""
         starts, self.skew = self.starts, skew
         self.signal(signal.SIGTERM)
         async with asyncio.timeout(STOP_SECONDS):
             while self.starts == starts:
                 await asyncio.sleep(0.05)
+        await self.started()
 
     async def stop(self) -> None:
         """SIGTERM and wait; what does not end is killed."""

@@ -62,6 +62,7 @@ class Storm:
     async def ready(self) -> None:
         """Wait until every server says that it is ready."""
         async with aiohttp.ClientSession() as http, asyncio.timeout(READY_SECONDS):
+            await self.worker.started()
             for address in self.paddle.addresses:
                 while True:
                     try:
