@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 WORKERS ?= 2
+SEEDS ?= 3
+SALES ?= 20000
 
 BIN := .venv/bin
 BUILT := .venv/.built
@@ -11,7 +13,7 @@ PURE := gateway/domain/*,gateway/sdk/*,gateway/faurya/*,gateway/flows/*,provider
 NOT_PURE := providers/*/stand_in.py,providers/*/stand_in/*
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench clean
+.PHONY: help run test lint format bench chaos clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\): .*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -38,6 +40,9 @@ format: $(BUILT) ## rewrite the code in the house format
 
 bench: $(BUILT) ## measure throughput and latency on this machine
 	@$(BIN)/python -m bench
+
+chaos: $(BUILT) ## storms over a real gateway, minutes each: SEED=1 SEEDS=3 SALES=20000 REPORT=page.md
+	@$(BIN)/python -m tests.chaos --sales $(SALES) --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
 
 clean: ## remove .venv and everything else that was built
 	@rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
