@@ -10,7 +10,10 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+from gateway.store.embedded_identity import end_with_parent
 
 ROOT = Path(__file__).parents[1]
 READY_SECONDS = 90.0
@@ -54,6 +57,7 @@ async def child(
             env={**kept, **(environment or {})},
             cwd=cwd,
             start_new_session=True,
+            preexec_fn=partial(end_with_parent, signal.SIGTERM),  # noqa: PLW1509 - no threads that hold locks here
         )
     try:
         yield Child(process, log)

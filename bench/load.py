@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -97,6 +98,8 @@ class Sender:
         self._unanswered = sum(stream.count for stream in streams)
         self._done = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self._jobs: Iterator[Job] = iter(())
+        self.began = 0.0
         self.lateness: list[float] = []
 
     async def connect(self, connections: int) -> None:
@@ -110,7 +113,7 @@ class Sender:
     async def flood(self) -> float:
         """Send everything as fast as answers come; return the seconds."""
         self._jobs = ((stream, number, 0.0) for stream in self.streams for number in range(stream.count))
-        started = time.perf_counter()
+        started = self.began = time.perf_counter()
         for _ in range(min(len(self._idle), self._unanswered)):
             self._next(self._idle.popleft())
         await self._done.wait()
@@ -118,10 +121,9 @@ class Sender:
 
     async def pace(self) -> float:
         """Send everything at its moment; return the seconds from the first moment to the last answer."""
-        self._jobs = iter(())
         moments = [(at, index, number) for index, stream in enumerate(self.streams)
                    for number, at in enumerate(stream.moments)]  # fmt: skip
-        started = time.perf_counter() + 0.05
+        started = self.began = time.perf_counter() + 0.05
         plan = deque((self.streams[index], number, started + at) for at, index, number in sorted(moments))
         pacemaker = threading.Thread(target=self._beat, args=(plan,), daemon=True)
         pacemaker.start()
@@ -224,11 +226,10 @@ async def work(plan: dict[str, Any]) -> dict[str, Any]:
     await sender.connect(plan["connections"])
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
-    began = time.perf_counter()
     paced = any(stream.moments for stream in streams)
     seconds = await (sender.pace() if paced else sender.flood())
     return {
-        "began": began,
+        "began": sender.began,
         "seconds": seconds,
         "lateness": sorted(sender.lateness)[int(len(sender.lateness) * 0.99)] if sender.lateness else 0.0,
         "streams": [
