@@ -5,6 +5,7 @@ WORKERS ?= 2
 
 BIN := .venv/bin
 BUILT := .venv/.built
+BUILT_BENCH := .venv/.built-bench
 
 # No line and no branch of these may be untested; the stand-ins imitate others and are held by the flows' tests.
 PURE := gateway/domain/*,gateway/sdk/*,gateway/faurya/*,gateway/flows/*,providers/*/*
@@ -36,12 +37,16 @@ format: $(BUILT) ## rewrite the code in the house format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(BUILT) ## measure throughput and latency on this machine
-	@$(BIN)/python -m bench
+bench: $(BUILT_BENCH) ## measure, side by side with others, into bench/results/; QUICK=1: some minutes instead of hours
+	@$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 clean: ## remove .venv and everything else that was built
 	@rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find gateway providers tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BUILT_BENCH): $(BUILT)
+	@$(BIN)/python -m pip install -qq --group bench
+	@touch $@
 
 $(BUILT): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -52,7 +52,7 @@ def scale_of(asked: argparse.Namespace) -> Scale:
         "burst_seconds": asked.burst_seconds,
         "burst_rate": asked.burst_rate,
         "memory_webhooks": asked.memory and (scale.memory_webhooks[0], asked.memory),
-        "history": asked.ten_million and (*scale.history, TEN_MILLION) or None,
+        "history": (asked.ten_million and (*scale.history, TEN_MILLION)) or None,
         "with_express": False if asked.without_express else None,
     }
     return replace(scale, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]

@@ -57,7 +57,7 @@ async def child(
             env={**kept, **(environment or {})},
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=partial(end_with_parent, signal.SIGTERM),  # noqa: PLW1509 - no threads that hold locks here
+            preexec_fn=partial(end_with_parent, signal.SIGTERM),
         )
     try:
         yield Child(process, log)

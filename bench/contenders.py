@@ -21,9 +21,6 @@ NAIVE = "aiohttp + asyncpg, one INSERT each"
 EXPRESS = "Express + Paddle's SDK + pg, one INSERT each"
 BARE = "aiohttp, signature check, no database"
 
-WARM_UP = 0.1
-"""Of a round, before the first one counts."""
-
 EXPRESS_FOLDER = Path(__file__).parent / "express"
 
 
@@ -67,6 +64,12 @@ async def flood(place: Place, who: Contender, count: int, connections: int | Non
     return round_of(done, server, database)
 
 
+async def warmed_up(place: Place, who: Contender, count: int) -> None:
+    """Send a part of a round that does not count."""
+    if place.scale.warm_up:
+        await flood(place, who, max(1, int(count * place.scale.warm_up)))
+
+
 def round_of(done: Load, server: float, database: float) -> Round:
     """Return the figures of a load and of the CPU seconds that it took."""
     took, count = done.streams[0].took, done.streams[0].count
@@ -84,7 +87,7 @@ async def rounds(
 ) -> dict[str, list[Round]]:
     """Let the contenders take turns; whoever began a round is last in the next."""
     for who in contenders:
-        await flood(place, who, max(1, int(count * WARM_UP)), connections)
+        await warmed_up(place, who, count)
     found: dict[str, list[Round]] = {who.name: [] for who in contenders}
     order = list(contenders)
     for _ in range(place.scale.rounds):
@@ -105,7 +108,9 @@ def counting(place: Place, url: str, table: str) -> Callable[[], Awaitable[int]]
 
 
 @asynccontextmanager
-async def ours(place: Place, name: str = OURS, *, processes: int = 1, url: str | None = None) -> AsyncIterator[Contender]:
+async def ours(
+    place: Place, name: str = OURS, *, processes: int = 1, url: str | None = None
+) -> AsyncIterator[Contender]:
     """Yield the gateway, without its worker."""
     url = url or await place.gateway_database("gateway")
     async with gateway(place, url, processes=processes) as served:

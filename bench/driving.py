@@ -3,8 +3,7 @@
 import asyncio
 import itertools
 import secrets
-from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,10 @@ import orjson
 
 from bench.bodies import SECRET
 from bench.children import PYTHON, ROOT, BenchFailure
+from bench.samples import template
 
 LINE_LIMIT = 1 << 30
+END_SECONDS = 10.0
 _numbers = itertools.count()
 
 
@@ -37,7 +38,7 @@ class Came:
 
     run: str
     count: int
-    statuses: Counter[str]
+    statuses: Mapping[str, int]
     left: Sequence[float]
     took: Sequence[float]
     moments: Sequence[float]
@@ -45,7 +46,7 @@ class Came:
     @property
     def accepted(self) -> int:
         """How many were answered 200."""
-        return self.statuses["200"]
+        return self.statuses.get("200", 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ class Load:
         """Raise `BenchFailure` unless everything was answered 200."""
         for stream in self.streams:
             if stream.accepted != stream.count:
-                raise BenchFailure(f"{who}: of {stream.count} webhooks came {dict(stream.statuses)}")
+                raise BenchFailure(f"{who}: of {stream.count} webhooks came {stream.statuses}")
 
 
 def new_run() -> str:
@@ -98,6 +99,7 @@ async def load(
         "connections": connections,
         "keep": keep,
         "seed": seed,
+        "pieces": [piece.decode() for piece in template()],
         "streams": [{name: getattr(one, name) for name in Asked.__slots__} for one in asked],
     }
     process = await asyncio.create_subprocess_exec(
@@ -112,8 +114,18 @@ async def load(
             raise BenchFailure("the load process could not connect; its error is above")
         yield Ready(process, asked)
     finally:
-        if process.returncode is None:
-            process.kill()
+        await _ended(process)
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """It ends by itself after its result, and at the end of its input."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
         await process.wait()
 
 
@@ -122,7 +134,7 @@ def _read(answer: dict[str, Any], asked: Sequence[Asked]) -> Load:
         Came(
             run=one.run,
             count=came["count"],
-            statuses=Counter(came["statuses"]),
+            statuses=dict(came["statuses"]),
             left=came["left"],
             took=came["took"],
             moments=came["moments"],

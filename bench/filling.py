@@ -17,7 +17,12 @@ async def fill(url: str, rows: int, *, bodies: int, now: datetime | None = None)
     try:
         for first, last in _chunks(0, rows):
             await connection.execute(history.inbox(due=False), first, last, at, rows - bodies, text)
-            for statement in (history.ledger(due=False), history.outbox(due=False), history.ATTEMPTS, history.CHECKOUTS):
+            for statement in (
+                history.ledger(due=False),
+                history.outbox(due=False),
+                history.ATTEMPTS,
+                history.CHECKOUTS,
+            ):
                 await connection.execute(statement, first, last, at)
         await _analyze(connection)
     finally:

@@ -1,4 +1,4 @@
-"""What years of rows and a great backlog cost: accepting, claiming, the worker's look, trace, and the plans behind them."""
+"""What years of rows and a great backlog cost: accepting, claiming, the worker's look, trace, and their plans."""
 
 import random
 import time
@@ -135,18 +135,18 @@ def _claiming(claims: int) -> dict[str, tuple[int, Claiming]]:
 
 
 async def _timed(database: Database, count: int, call: Claiming) -> list[float]:
-    took = []
-    for _ in range(count):
+    took: list[float] = []
+    for _ in range(count + 2):  # the first two fill caches
         started = time.perf_counter()
         async with database.transaction() as connection:
             await call(connection)
         took.append((time.perf_counter() - started) * 1000)
-    return took
+    return took[2:]
 
 
 async def look_at_plans(url: str, rows: int) -> tuple[list[str], int]:
     """Return what is wrong with the plans of the store's statements, and how many there are."""
-    known = [number for number in range(4, rows, max(4, rows // 32 * 4))]
+    known = list(range(4, rows, max(4, rows // 32 * 4)))
     wrong, looked_at = [], 0
     connection = await asyncpg.connect(url)
     try:
@@ -164,21 +164,22 @@ async def look_at_plans(url: str, rows: int) -> tuple[list[str], int]:
 
 def table(found: Grown) -> str:
     """Return the figures by rows."""
-    empty = found.accept[0]
+    least = found.accept[min(found.accept)]
     rows = [
         [
             f"{count:,}", figure(median([one.rate for one in each]), "/s"),
-            times(ratio([one.rate for one in each], [one.rate for one in empty])),
+            times(ratio([one.rate for one in each], [one.rate for one in least])),
             figure(median([one.cpu_us for one in each]), " us"),
-            figure(median(found.traces.get(count, ())), " ms"), figure(percentile(found.traces.get(count, ()), 0.95), " ms"),
+            figure(median(found.traces.get(count, ())), " ms"),
+            figure(percentile(found.traces.get(count, ()), 0.95), " ms"),
         ]
         for count, each in found.accept.items()
     ]  # fmt: skip
-    head = ["rows of history", "accepted", "to an empty one", "CPU per webhook", "trace", "trace, 95 %"]
+    head = ["rows of history", "accepted", "to the fewest", "CPU per webhook", "trace", "trace, 95 %"]
     parts = [markdown(head, rows), _claim_table(found.claims), _targets(found)]
     if found.complaints:
         parts.append("Plans that do not stay flat:\n\n" + "\n".join(f"- {line}" for line in found.complaints) + "\n")
-    else:
+    elif found.statements:
         parts.append(
             f"All {found.statements} statements of accepting, booking, delivering and tracing use an index, none sorts "
             "or reads a table; looking into bodies, trace's last resort, is the exception and has a time limit.\n"
@@ -201,9 +202,9 @@ def _grown(by_size: Mapping[int, Sequence[float]]) -> float:
 
 
 def _targets(found: Grown) -> str:
-    most = max(found.accept)
-    flat = ratio([one.rate for one in found.accept[most]], [one.rate for one in found.accept[0]])
-    rows = [[f"accepting with {most:,} rows, to an empty one", times(flat), "at least 0.8 x (10 million)"]]
+    least, most = min(found.accept), max(found.accept)
+    flat = ratio([one.rate for one in found.accept[most]], [one.rate for one in found.accept[least]])
+    rows = [[f"accepting with {most:,} rows, to {least:,}", times(flat), "at least 0.8 x (10 million)"]]
     rows += [[f"{name}, a great backlog to a small one", times(_grown(by_size)), "at most 1.5 x"]
              for name, by_size in found.claims.items()]  # fmt: skip
     return markdown(["target", "measured", "wanted"], rows)
@@ -213,7 +214,9 @@ def plots(found: Grown) -> dict[str, str]:
     """Return accepting by rows, and claims by backlog."""
     accept = {f"{count:,} rows": median([one.rate for one in each]) for count, each in found.accept.items()}
     claims = {
-        f"{name}, {size:,} due": median(took) for name, by_size in found.claims.items() for size, took in by_size.items()
+        f"{name}, {size:,} due": median(took)
+        for name, by_size in found.claims.items()
+        for size, took in by_size.items()
     }
     return {
         "growth-accept.svg": bars("Webhooks accepted a second, by rows of history", accept, unit="/s"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 
-from bench.contenders import NAIVE, OURS, Contender, flood, one_insert_each, ours
+from bench.contenders import NAIVE, OURS, Contender, one_insert_each, ours, warmed_up
 from bench.driving import Asked, load, new_run
 from bench.figures import median, percentile, ratio
 from bench.gateways import PATH
@@ -17,7 +17,6 @@ NAME = "latency"
 TITLE = "Latency of the answer at a given rate"
 SHARES = {"median": 0.5, "95 %": 0.95, "99 %": 0.99, "99.9 %": 0.999}
 CONNECTIONS = 128
-WARM_UP = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,7 @@ async def measure(place: Place) -> Found:
             await stack.enter_async_context(one_insert_each(place)),
         ]
         for who in contenders:
-            await flood(place, who, min(WARM_UP, place.scale.webhooks))
+            await warmed_up(place, who, place.scale.webhooks)
         for rate in place.scale.latency_rates:
             found[rate] = {who.name: [] for who in contenders}
             for number in range(place.scale.rounds):

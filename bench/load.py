@@ -62,7 +62,7 @@ class Line(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport  # type: ignore[assignment]
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's
         self._sender.lost(self)
 
     def send(self, job: Job) -> None:
@@ -209,13 +209,14 @@ class Sender:
 
 def _streams(plan: dict[str, Any]) -> list[Stream]:
     streams = []
+    pieces = [piece.encode() for piece in plan["pieces"]]
     for index, asked in enumerate(plan["streams"]):
         target = Target(plan["host"], plan["port"], asked["path"], asked["secret"])
         moments = []
         if asked.get("rate"):
             moments = poisson(asked["rate"], asked["begin"], asked["end"], plan["seed"] + index)
         count = len(moments) or asked["count"]
-        streams.append(Stream(requests=Requests(target, asked["run"]), count=count, moments=moments))
+        streams.append(Stream(requests=Requests(target, asked["run"], pieces), count=count, moments=moments))
     return streams
 
 
@@ -225,7 +226,8 @@ async def work(plan: dict[str, Any]) -> dict[str, Any]:
     sender = Sender(Target(plan["host"], plan["port"], "/"), streams, keep=plan["keep"])
     await sender.connect(plan["connections"])
     print("ready", flush=True)
-    await asyncio.to_thread(sys.stdin.readline)
+    if not await asyncio.to_thread(sys.stdin.readline):
+        raise SystemExit("nobody waits for the result")
     paced = any(stream.moments for stream in streams)
     seconds = await (sender.pace() if paced else sender.flood())
     return {

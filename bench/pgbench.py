@@ -6,10 +6,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.bodies import template
 from bench.children import BenchFailure, cpu_seconds
 from bench.figures import per_webhook
 from bench.place import Place, connection_parts
+from bench.samples import template
 from gateway.store import embedded
 
 SINGLE = "pgbench, one INSERT each, 64 clients"
@@ -49,7 +49,7 @@ def program() -> str | None:
 
 
 def script(rows: int) -> str:
-    """Return a pgbench script. The body is in hexadecimal, because pgbench takes a colon for the start of a variable."""
+    """Return a script. The body is in hexadecimal, because pgbench takes a colon for the start of a variable."""
     body = b"".join(template()).hex()
     return ROWS.format(body=body, rows=rows).replace("\n", " ").strip() + "\n"
 

@@ -49,17 +49,18 @@ async def run(place: Place) -> Section:
 async def measure(place: Place) -> Found:
     """Let everybody go the whole way in turns."""
     ways: dict[int, dict[str, list[Way]]] = {}
-    absent: list[str] = []
+    absent: dict[str, None] = {}
     for delay in place.scale.pipeline_delays:
-        async with everybody(place, delay) as (pipelines, absent):
+        async with everybody(place, delay) as (pipelines, missing):
+            absent |= dict.fromkeys(missing)
             found = ways[delay] = {each.who.name: [] for each in pipelines}
-            for each in pipelines:
-                await _flooded(place, each, min(WARM_UP, place.scale.pipeline_webhooks))
+            for each in pipelines if place.scale.warm_up else ():
+                await _flooded(place, each, WARM_UP)
             for number in range(place.scale.rounds):
                 for each in pipelines[:: 1 if number % 2 else -1]:
                     await place.settle()
                     found[each.who.name].append(await _way(place, each, number))
-    return Found(ways, absent)
+    return Found(ways, list(absent))
 
 
 async def _way(place: Place, each: Pipeline, seed: int) -> Way:
@@ -141,7 +142,7 @@ def _targets(found: Found) -> list[list[str]]:
     rows = []
     for delay, ways in found.ways.items():
         theirs = [way.rate for way in ways.get(PGQUEUER, ())]
-        for name in (OURS, APART):
+        for name in (OURS, APART) if APART in ways else (OURS,):
             measured = ratio([way.rate for way in ways[name]], theirs) if theirs else NAN
             rows.append([f"{name}: rate, to PgQueuer's ({delay} ms)", times(measured), "at least 2 x"])
     return rows

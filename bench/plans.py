@@ -87,7 +87,7 @@ FROM pg_stat_xact_user_tables
 
 
 async def reads(connection: "asyncpg.Connection[asyncpg.Record]", statement: Statement) -> list[Read]:
-    """Carry a statement out under a generic plan, as it is from its sixth time on; return what it read, table by table."""
+    """Carry a statement out under a generic plan, as from its sixth time on; return what it read, table by table."""
     found: list[Read] = []
 
     async def count(inside: Connection) -> None:
@@ -113,7 +113,7 @@ async def _taken_back(connection: "asyncpg.Connection[asyncpg.Record]", call: Ca
     try:
         async with connection.transaction():
             await call(connection)
-            raise TakenBack
+            raise TakenBack  # noqa: TRY301 - how a transaction is told
     except TakenBack:
         pass
 
@@ -136,7 +136,8 @@ def complaints(found: Explained, tables: Sequence[str], most: int) -> list[str]:
         if kind == "Seq Scan" and table in tables:
             said.append(f"{table} is read from end to end")
         elif (table in tables or "Sort" in kind) and rows > most:
-            said.append(f"{kind} {node.get('Index Name') or table or ''} goes through {rows:.0f} rows")
+            what = " ".join(filter(None, (kind, node.get("Index Name") or table)))
+            said.append(f"{what} goes through {rows:.0f} rows")
     return [f"{found.statement.source}: {what}" for what in dict.fromkeys(said)]
 
 

@@ -9,6 +9,11 @@ import orjson
 
 from bench.tables import markdown
 
+INTRODUCTION = """\
+Made by `make bench` ({form}). Everything in one section ran in one run, in turns, on one Postgres and one machine, the
+load beside it on the same cores. Ratios are medians over rounds; absolute figures are this machine's.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
@@ -31,13 +36,7 @@ class Failed:
 
 def page(machine: Mapping[str, str], sections: Sequence[Section], failed: Sequence[Failed], *, form: str) -> str:
     """Return the whole run as markdown."""
-    parts = [
-        "# Benchmarks\n",
-        f"Made by `make bench` ({form}). Everything in one section ran in one run, in turns, on one Postgres and one "
-        "machine, the load beside it on the same cores. Ratios are medians over rounds; absolute figures are this "
-        "machine's.\n",
-        markdown(["machine", ""], list(machine.items())),
-    ]
+    parts = ["# Benchmarks\n", INTRODUCTION.format(form=form), markdown(["machine", ""], list(machine.items()))]
     for section in sections:
         parts.append(f"## {section.title}\n")
         parts.append(section.text)

@@ -8,6 +8,10 @@ class Scale:
     """Counts and lengths of every bench; the names say which."""
 
     rounds: int
+    variants: bool
+    """Also the worker apart, memory without a worker, and starts with an embedded Postgres."""
+    warm_up: float
+    """Of a round, before the first one counts."""
     webhooks: int
     """Of one round at full speed."""
     connections: int
@@ -40,7 +44,7 @@ class Scale:
 
 
 FULL = Scale(
-    rounds=5, webhooks=20_000, connections=64, pgbench_seconds=5, with_express=True,
+    rounds=5, variants=True, warm_up=0.1, webhooks=20_000, connections=64, pgbench_seconds=5, with_express=True,
     latency_rates=(50, 200, 1000), latency_seconds=30,
     pipeline_webhooks=10_000, pipeline_rate=200, pipeline_seconds=30, pipeline_delays=(0, 50),
     history=(0, 10_000, 1_000_000), history_bodies=1_000_000, backlog=(1_000, 1_000_000), claims=100, traces=50,
@@ -49,7 +53,7 @@ FULL = Scale(
 )  # fmt: skip
 
 QUICK = Scale(
-    rounds=3, webhooks=3_000, connections=64, pgbench_seconds=2, with_express=True,
+    rounds=3, variants=True, warm_up=0.1, webhooks=3_000, connections=64, pgbench_seconds=2, with_express=True,
     latency_rates=(50, 200, 1000), latency_seconds=3,
     pipeline_webhooks=1_000, pipeline_rate=200, pipeline_seconds=4, pipeline_delays=(0,),
     history=(0, 10_000, 50_000), history_bodies=10_000, backlog=(1_000, 50_000), claims=50, traces=5,
@@ -58,10 +62,10 @@ QUICK = Scale(
 )  # fmt: skip
 
 TINY = Scale(
-    rounds=1, webhooks=60, connections=8, pgbench_seconds=1, with_express=False,
+    rounds=1, variants=False, warm_up=0, webhooks=60, connections=8, pgbench_seconds=1, with_express=False,
     latency_rates=(100,), latency_seconds=0.3,
     pipeline_webhooks=20, pipeline_rate=50, pipeline_seconds=0.3, pipeline_delays=(0,),
-    history=(0, 500), history_bodies=100, backlog=(50, 500), claims=3, traces=2,
+    history=(500,), history_bodies=100, backlog=(50, 500), claims=3, traces=2,
     burst_rate=200, burst_seconds=0.4, calm_seconds=0.4, drain_seconds=20,
     memory_webhooks=(40, 80), memory_delivered=(20, 40), starts=1, processes=(1, 2),
 )  # fmt: skip

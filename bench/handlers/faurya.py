@@ -1,7 +1,7 @@
 """
 A stand-in for Faurya that costs next to nothing: it answers every POST and remembers when it did, by webhook.
 
-`GET /recorded?RUN` returns what came of one run, as seconds on the machine's clock by id, and how many calls there were.
+`GET /recorded?RUN` returns what came of one run: seconds on the machine's clock by id, and how many calls there were.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from bench.bodies import ID, RUN_CHARS
-from bench.handlers.serving import run, told_to_stop
+from bench.handlers.running import run, told_to_stop
 
 PAYMENT = re.compile(rb"txn_01([0-9a-z]{%d})" % len(ID))
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)

@@ -1,15 +1,13 @@
 """How every aiohttp handler here is served: uvloop, no access log, one process."""
 
-import asyncio
 import os
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
 
 import asyncpg
-import uvloop
 from aiohttp import web
+
+from bench.handlers.running import run, told_to_stop
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -48,16 +46,3 @@ async def _until_told(app: web.Application) -> None:
     await web.TCPSite(runner, "127.0.0.1", int(os.environ["BENCH_PORT"])).start()
     await told_to_stop()
     await runner.cleanup()
-
-
-async def told_to_stop() -> None:
-    """Return at SIGTERM."""
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await stop.wait()
-
-
-def run(main: Any) -> None:
-    """Run a coroutine on uvloop."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)

@@ -16,7 +16,8 @@ from pgqueuer.models import Job
 from bench.handlers.checking import is_genuine
 from bench.handlers.naive import row_of
 from bench.handlers.posting import TOGETHER, poster
-from bench.handlers.serving import Handler, asyncpg_pool, run, serve, told_to_stop
+from bench.handlers.running import run, told_to_stop
+from bench.handlers.serving import Handler, asyncpg_pool, serve
 
 INSERT = """
 INSERT INTO webhooks (site, connection, event_id, id, event_type, method, headers, query, body, received_at,

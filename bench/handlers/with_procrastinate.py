@@ -13,7 +13,8 @@ from psycopg_pool import AsyncConnectionPool
 from bench.handlers.checking import is_genuine
 from bench.handlers.naive import row_of
 from bench.handlers.posting import TOGETHER, Poster, poster
-from bench.handlers.serving import POOL, Handler, asyncpg_pool, run, serve
+from bench.handlers.running import run
+from bench.handlers.serving import POOL, Handler, asyncpg_pool, serve
 
 INSERT = """
 INSERT INTO webhooks (site, connection, event_id, id, event_type, method, headers, query, body, received_at,
