@@ -64,7 +64,9 @@ def table(found: Accepted) -> str:
         rows.append([name, figure(median(rates), "/s"), times(ours_to_it), *[figure(median(cpu), " us")] * 2,
                      times(ratio([one.cpu_us for one in ours], cpu)), "-", "-"])  # fmt: skip
     head = ["", "rate", "ours to it", "CPU per webhook", "of it Postgres", "ours to it", "median", "99 %"]
-    return markdown(head, rows) + "\n" + _targets(found) + "".join(f"\n- {line}" for line in found.absent) + "\n"
+    refused = {name: sum(one.refused for one in theirs) for name, theirs in found.rounds.items()}
+    notes = [f"{name}: {count:,} were not accepted" for name, count in refused.items() if count]
+    return "\n".join([markdown(head, rows), _targets(found), *(f"- {line}" for line in (*notes, *found.absent))]) + "\n"
 
 
 def _targets(found: Accepted) -> str:

@@ -2,7 +2,7 @@
 
 import os
 from math import isnan
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -83,7 +83,7 @@ def test_tables_are_markdown() -> None:
     ],
 )
 def test_plots_are_well_formed(drawing: str) -> None:
-    assert ElementTree.fromstring(drawing).tag.endswith("svg")
+    assert ET.fromstring(drawing).tag.endswith("svg")
 
 
 def test_the_command_line_changes_the_scale() -> None:
