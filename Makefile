@@ -7,6 +7,7 @@ SALES ?= 20000
 
 BIN := .venv/bin
 BUILT := .venv/.built
+BUILT_BENCH := .venv/.built-bench
 
 # No line and no branch of these may be untested; the stand-ins imitate others and are held by the flows' tests.
 PURE := gateway/domain/*,gateway/sdk/*,gateway/faurya/*,gateway/flows/*,providers/*/*
@@ -38,8 +39,8 @@ format: $(BUILT) ## rewrite the code in the house format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(BUILT) ## measure throughput and latency on this machine
-	@$(BIN)/python -m bench
+bench: $(BUILT_BENCH) ## measure, side by side with others, into bench/results/; QUICK=1: some minutes instead of hours
+	@$(BIN)/python -m bench $(if $(QUICK),--quick)
 
 chaos: $(BUILT) ## storms over a real gateway, minutes each: SEED=1 SEEDS=3 SALES=20000 REPORT=page.md
 	@$(BIN)/python -m tests.chaos --sales $(SALES) --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
@@ -47,6 +48,10 @@ chaos: $(BUILT) ## storms over a real gateway, minutes each: SEED=1 SEEDS=3 SALE
 clean: ## remove .venv and everything else that was built
 	@rm -rf .venv build dist *.egg-info .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find gateway providers tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BUILT_BENCH): $(BUILT)
+	@$(BIN)/python -m pip install -qq --group bench
+	@touch $@
 
 $(BUILT): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -1,135 +1,107 @@
 """
-How fast webhooks are accepted and booked, as ratios within one run; absolute numbers are this machine's only.
+Run benches and write what they found.
 
-    make bench
-
-Everything is real: a durable embedded Postgres, loopback HTTP, signed bodies. The client shares the machine's cores, so
-the baseline that only verifies and answers pays for the same client.
+    python -m bench                     all of them
+    python -m bench accept burst        some of them
 """
 
+import argparse
 import asyncio
-import statistics
-import sys
-import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
-from aiohttp import web
+from bench.children import BenchFailure
+from bench.machine import describe
+from bench.place import Place, place
+from bench.report import Failed, Section, page, write
+from bench.scale import FULL, QUICK, TINY, Scale
 
-from gateway.app.serving import listening
-from gateway.domain.messages import WebhookRequest
-from gateway.flows import book as book_flow
-from gateway.sdk import RevenueKind
-from gateway.store import batches, embedded
-from gateway.store.schema import migrate
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
-from harness import Harness, harness
-
-REQUESTS = 3000
-AT_ONCE = 64
+BENCHES = ("accept", "latency", "pipeline", "growth", "burst", "memory", "startup", "several")
+RESULTS = Path(__file__).parent / "results"
+TEN_MILLION = 10_000_000
 
 
-def bodies(gateway: Harness, run: str) -> list[bytes]:
-    """Return distinct signed-to-be sales."""
-    sample = gateway.provider().sample
-    return [
-        sample(RevenueKind.PURCHASE, event_id=f"evt_{run}_{i}", payment_id=f"pay_{run}_{i}", simulated=False)
-        for i in range(REQUESTS)
-    ]
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("benches", nargs="*", choices=[*BENCHES, []], metavar="NAME", help=", ".join(BENCHES))
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--quick", action="store_true", help="fewer and shorter rounds: some minutes for everything")
+    form.add_argument("--tiny", action="store_true", help="only see that every bench runs")
+    parser.add_argument("--rounds", type=int, help="of each contender")
+    parser.add_argument("--burst-seconds", type=float, help="how long the burst is")
+    parser.add_argument("--burst-rate", type=int, help="webhooks a second in the burst")
+    parser.add_argument("--memory", type=int, metavar="WEBHOOKS", help="after how many the memory is looked at again")
+    parser.add_argument("--ten-million", action="store_true", help="growth: also with 10 million rows of history")
+    parser.add_argument("--without-express", action="store_true", help="leave Node out")
+    parser.add_argument("--folder", type=Path, help="where the data goes, instead of the folder for temporary files")
+    parser.add_argument("--results", type=Path, help="where the results go, instead of bench/results")
+    return parser.parse_args(given)
 
 
-async def flood(send: Callable[[bytes], Awaitable[int]], payloads: list[bytes]) -> tuple[float, float, float]:
-    """Send everything, `AT_ONCE` at a time; return requests per second, median and 99th percentile in milliseconds."""
-    queue = list(payloads)
-    took: list[float] = []
-
-    async def client() -> None:
-        while queue:
-            body = queue.pop()
-            started = time.perf_counter()
-            status = await send(body)
-            took.append((time.perf_counter() - started) * 1000)
-            if status != 200:
-                raise SystemExit(f"the gateway answered {status}")
-
-    started = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(AT_ONCE)))
-    seconds = time.perf_counter() - started
-    took.sort()
-    return len(payloads) / seconds, statistics.median(took), took[int(len(took) * 0.99)]
+def scale_of(asked: argparse.Namespace) -> Scale:
+    """Return how much is to be done."""
+    scale = QUICK if asked.quick else TINY if asked.tiny else FULL
+    changes: dict[str, object] = {
+        "rounds": asked.rounds,
+        "burst_seconds": asked.burst_seconds,
+        "burst_rate": asked.burst_rate,
+        "memory_webhooks": asked.memory and (scale.memory_webhooks[0], asked.memory),
+        "history": (asked.ten_million and (*scale.history, TEN_MILLION)) or None,
+        "with_express": False if asked.without_express else None,
+    }
+    return replace(scale, **{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
 
 
-async def baseline(gateway: Harness, payloads: list[bytes]) -> tuple[float, float, float]:
-    """The same server and signature check, keeping nothing."""
-    provider = gateway.provider()
-
-    async def handler(request: web.Request) -> web.Response:
-        body = await request.read()
-        provider.verify(
-            WebhookRequest(method="POST", url="", headers=request.headers, body=body, received_at=gateway.clock())
-        )
-        return web.Response()
-
-    app = web.Application()
-    app.router.add_post("/", handler)
-    async with listening(app, "127.0.0.1", 0) as port:
-
-        async def send(body: bytes) -> int:
-            headers = provider.sign(body, gateway.clock())
-            async with gateway.http.post(f"http://127.0.0.1:{port}/", data=body, headers=headers) as answer:
-                return answer.status
-
-        return await flood(send, payloads)
+def form_of(asked: argparse.Namespace) -> str:
+    """Return the name of a run's form."""
+    return "the quick form" if asked.quick else "the smallest form" if asked.tiny else "whole"
 
 
-async def kept(gateway: Harness, payloads: list[bytes]) -> tuple[float, float, float]:
-    """Through the gateway's accept path."""
+async def bench(names: Sequence[str], scale: Scale, folder: Path | None, say: Callable[[str], None]) -> tuple[
+    dict[str, str], list[Section], list[Failed]
+]:  # fmt: skip
+    """Run the benches one after the other on one Postgres; one that fails does not stop the others."""
+    sections: list[Section] = []
+    failed: list[Failed] = []
+    async with place(scale, folder) as here:
+        machine = describe(await here.settings(), here.folder)
+        for name in names:
+            started = time.monotonic()
+            say(f"{name} ...")
+            run: Callable[[Place], Awaitable[Section]] = import_module(f"bench.{name}").run
+            try:
+                section = await run(here)
+            except BenchFailure as problem:
+                failed.append(Failed(name, str(problem)))
+                say(f"{name} was not finished: {problem}")
+                continue
+            except Exception:  # noqa: BLE001 - an hour of other figures must not be lost
+                failed.append(Failed(name, traceback.format_exc(limit=-3)))
+                say(traceback.format_exc())
+                continue
+            sections.append(section)
+            say(f"{section.title} ({time.monotonic() - started:.0f} s)\n\n{section.text}")
+    return machine, sections, failed
 
-    async def send(body: bytes) -> int:
-        return (await gateway.send(body)).status
 
-    return await flood(send, payloads)
-
-
-async def booked(gateway: Harness) -> float:
-    """Book everything that was kept; return webhooks per second."""
-    started, count = time.perf_counter(), 0
-    while done := await book_flow.book(gateway.gateway.context, gateway.gateway.live, "acme"):
-        count += done
-    return count / (time.perf_counter() - started)
-
-
-def line(name: str, figures: tuple[float, float, float], reference: tuple[float, float, float]) -> str:
-    rate, median, late = figures
-    return f"{name:<44} {rate:>8.0f}/s {rate / reference[0]:>6.2f} x   median {median:>6.1f} ms   99 % {late:>6.1f} ms"
-
-
-async def main() -> None:
-    folder = Path(tempfile.mkdtemp(prefix="gateway-bench-"))
-    async with await embedded.start(folder / "data") as server:
-        await migrate(server.url)
-        async with harness(server.url, folder, with_worker=False) as gateway:
-            gateway.clock.moment = datetime.now(UTC)
-            await kept(gateway, bodies(gateway, "warm")[:200])
-            bare = await baseline(gateway, bodies(gateway, "bare"))
-            grouped = await kept(gateway, bodies(gateway, "grouped"))
-            grouped_booking = await booked(gateway)
-            limit, batches.MAX_BATCH = batches.MAX_BATCH, 1
-            single = await kept(gateway, bodies(gateway, "single"))
-            batches.MAX_BATCH = limit
-            batch, book_flow.BATCH = book_flow.BATCH, 1
-            single_booking = await booked(gateway)
-            book_flow.BATCH = batch
-    print(f"{REQUESTS} webhooks, {AT_ONCE} at once, client and server on the same cores\n")
-    print(line("verify and answer, keep nothing", bare, bare))
-    print(line("keep, group commit", grouped, bare))
-    print(line("keep, one commit per webhook", single, bare))
-    print(f"\n{'book, batches of ' + str(batch):<44} {grouped_booking:>8.0f}/s {1:>6.2f} x")
-    print(f"{'book, one webhook at a time':<44} {single_booking:>8.0f}/s {single_booking / grouped_booking:>6.2f} x")
+def main() -> int:
+    """Run; return the exit code."""
+    asked = arguments()
+    names = asked.benches or list(BENCHES)
+    folder = asked.results or (RESULTS / "quick" if asked.quick or asked.tiny else RESULTS)
+    machine, sections, failed = asyncio.run(
+        bench(names, scale_of(asked), asked.folder, lambda line: print(line, flush=True))
+    )
+    write(folder, page(machine, sections, failed, form=form_of(asked)), sections, machine)
+    print(f"written to {folder}/results.md")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    raise SystemExit(main())
