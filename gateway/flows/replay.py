@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 from gateway.domain.attribution import Attribution
 from gateway.domain.delivery import Status
@@ -33,6 +34,8 @@ READ_BATCH = 64
 
 CONFLICTS = 5
 """Deadlocks in a row after which a batch is given up; one is already rare."""
+
+Result = TypeVar("Result")
 
 UNREADABLE = "unreadable"
 SINCE_EVER = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -71,7 +74,8 @@ async def plan(
     """Yield what would become of everything that is asked for at one site, in parts. Nothing is changed."""
     foreseen = Foreseen()
     async for ended in _deliveries(context, site, selection, named):
-        yield await _foresee_deliveries(context, live, site, ended, selection.visitor, foreseen)
+        foresee_part = partial(_foresee_deliveries, context, live, site, ended, selection.visitor, foreseen)
+        yield await _again_on_conflict(foresee_part)
     if selection.visitor is None and UNREADABLE in selection.statuses:
         async for unread in _webhooks(context, site, selection, named):
             yield await foresee(context, live, site, unread, foreseen)
@@ -183,7 +187,7 @@ async def carry_out(
         yield Done(webhooks=read, changed=len(places) - read)
 
 
-async def _again_on_conflict(act: Callable[[], Awaitable[int]]) -> int:
+async def _again_on_conflict(act: Callable[[], Awaitable[Result]]) -> Result:
     conflicts = 0
     while True:
         try:

@@ -1,6 +1,7 @@
 """An operator says whose sale it was."""
 
 from datetime import timedelta
+from typing import Any
 
 import orjson
 import pytest
@@ -12,6 +13,8 @@ from gateway.domain.delivery import Answer
 from gateway.flows.naming import CannotName
 from gateway.flows.replay import Done
 from gateway.sdk import Attribution, Money, RevenueKind
+from gateway.store import replays
+from gateway.store.pool import StoreConflict
 
 PURCHASE, REFUND = RevenueKind.PURCHASE, RevenueKind.REFUND
 ANNA = Attribution(visitor_id="anna")
@@ -39,6 +42,20 @@ async def test_an_unattributed_sale_gets_its_visitor_and_is_sent(payments: Harne
     await deliver(payments, calls)
     assert b'"faurya_visitor_id":"anna"' in calls.asked[0].body
     assert await payments.deliveries() == {"payment:p1": ("recorded", None)}
+
+
+async def test_a_deadlock_while_looking_is_looked_past(payments: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    await sold(payments, "p1")
+    real, conflicts = replays.name_visitor, [2]
+
+    async def conflicting(*arguments: Any) -> Any:
+        if conflicts[0]:
+            conflicts[0] -= 1
+            raise StoreConflict
+        return await real(*arguments)
+
+    monkeypatch.setattr(replays, "name_visitor", conflicting)
+    assert (await planned(payments, "p1", "anna")).size == 1
 
 
 async def test_attributing_twice_is_fine(payments: Harness) -> None:
