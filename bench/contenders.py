@@ -83,7 +83,7 @@ def round_of(done: Load, server: float, database: float) -> Round:
         database_us=per_webhook(database, count),
         p50=percentile(took, 0.5) * 1000,
         p99=percentile(took, 0.99) * 1000,
-        refused=done.streams[0].count - count,
+        refused=done.streams[0].refused,
     )
 
 
