@@ -3,8 +3,9 @@ The load, in a process of its own: raw HTTP/1.1 over kept connections, every web
 
 It reads a plan (JSON) from standard input, connects, says `ready`, waits for a line, works, writes what came back
 (JSON) into the file that the plan names, and says `done`. At full speed every connection sends its next request when
-its answer is there. At a given rate every request has a moment at which it should leave, fixed beforehand, and its latency counts from that moment, whatever
-else is slow: a stalled server cannot hide behind requests that were never sent.
+its answer is there. At a given rate every request has a moment at which it should leave, fixed beforehand, and its
+latency counts from that moment, whatever else is slow: a stalled server cannot hide behind requests that were never
+sent.
 """
 
 import asyncio
