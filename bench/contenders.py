@@ -93,6 +93,7 @@ async def rounds(
     """Let the contenders take turns; whoever began a round is last in the next."""
     for who in contenders:
         await warmed_up(place, who, count)
+    await place.analyze()
     found: dict[str, list[Round]] = {who.name: [] for who in contenders}
     order = list(contenders)
     for _ in range(place.scale.rounds):

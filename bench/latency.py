@@ -49,6 +49,7 @@ async def measure(place: Place) -> Found:
         ]
         for who in contenders:
             await warmed_up(place, who, place.scale.webhooks)
+        await place.analyze()
         for rate in place.scale.latency_rates:
             found[rate] = {who.name: [] for who in contenders}
             for number in range(place.scale.rounds):

@@ -17,7 +17,7 @@ from bench.tables import figure, markdown, times
 NAME = "pipeline"
 TITLE = "The whole way, from a webhook to Faurya's answer"
 CONNECTIONS = 128
-WARM_UP = 50
+WARM_UP = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,7 @@ async def measure(place: Place) -> Found:
             found = ways[delay] = {each.who.name: [] for each in pipelines}
             for each in pipelines if place.scale.warm_up else ():
                 await _flooded(place, each, WARM_UP)
+            await place.analyze()
             for number in range(place.scale.rounds):
                 for each in pipelines[:: 1 if number % 2 else -1]:
                     await place.settle()
