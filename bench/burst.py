@@ -137,8 +137,8 @@ def table(found: Burst) -> str:
     return (
         f"{found.rate:,} webhooks a second from one site for {found.seconds:g} s beside three sites with {OTHERS_RATE} "
         f"a second each: {found.sent:,} sent, {found.accepted:,} accepted, {found.kept:,} kept. The loud site was "
-        f"answered {said}; 95 % within {own}. Everything was recorded at Faurya {found.drained_after:.0f} s after the "
-        "last answer.\n\n"
+        f"answered {said}; 95 % within {own}. Of the accepted, {found.recorded:,} were recorded at Faurya, the last "
+        f"one {found.drained_after:.0f} s after the last answer.\n\n"
         + markdown(["the other sites", "calm", "burst", "grown"], rows)
         + "\n"
         + markdown(["target", "measured", "wanted"], targets)

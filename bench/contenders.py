@@ -83,7 +83,7 @@ def round_of(done: Load, server: float, database: float) -> Round:
         database_us=per_webhook(database, count),
         p50=percentile(took, 0.5) * 1000,
         p99=percentile(took, 0.99) * 1000,
-        refused=done.streams[0].count - count,
+        refused=done.streams[0].refused,
     )
 
 
@@ -93,6 +93,7 @@ async def rounds(
     """Let the contenders take turns; whoever began a round is last in the next."""
     for who in contenders:
         await warmed_up(place, who, count)
+    await place.analyze()
     found: dict[str, list[Round]] = {who.name: [] for who in contenders}
     order = list(contenders)
     for _ in range(place.scale.rounds):

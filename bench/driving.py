@@ -3,9 +3,11 @@
 import asyncio
 import itertools
 import secrets
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,7 +16,6 @@ from bench.bodies import SECRET
 from bench.children import PYTHON, ROOT, BenchFailure
 from bench.samples import template
 
-LINE_LIMIT = 1 << 30
 END_SECONDS = 10.0
 _numbers = itertools.count()
 
@@ -48,6 +49,11 @@ class Came:
         """How many were answered 200."""
         return self.statuses.get("200", 0)
 
+    @property
+    def refused(self) -> int:
+        """How many were answered something else, or nothing; a provider would have sent them again."""
+        return self.count - self.accepted
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
@@ -73,8 +79,9 @@ def new_run() -> str:
 class Ready:
     """A load process that is connected and waits."""
 
-    def __init__(self, process: asyncio.subprocess.Process, asked: Sequence[Asked]) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, asked: Sequence[Asked], result: Path) -> None:
         self._process = process
+        self._result = result
         self._asked = asked
 
     async def go(self) -> Load:
@@ -82,10 +89,9 @@ class Ready:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(b"go\n")
-        line = await self._process.stdout.readline()
-        if not line:
+        if await self._process.stdout.readline() != b"done\n":
             raise BenchFailure("the load process ended without a result; its error is above")
-        return _read(orjson.loads(line), self._asked)
+        return _read(orjson.loads(self._result.read_bytes()), self._asked)
 
 
 @asynccontextmanager
@@ -93,28 +99,36 @@ async def load(
     port: int, asked: Sequence[Asked], *, connections: int, keep: bool = True, seed: int = 1
 ) -> AsyncIterator[Ready]:
     """Yield a load process that is connected to a port of this machine."""
-    plan = {
+    with tempfile.NamedTemporaryFile(prefix="gateway-bench-load-") as result:
+        plan = _plan(port, asked, connections=connections, keep=keep, seed=seed) | {"result": result.name}
+        process = await _started(plan)
+        try:
+            yield Ready(process, asked, Path(result.name))
+        finally:
+            await _ended(process)
+
+
+def _plan(port: int, asked: Sequence[Asked], **how: object) -> dict[str, object]:
+    return {
         "host": "127.0.0.1",
         "port": port,
-        "connections": connections,
-        "keep": keep,
-        "seed": seed,
+        **how,
         "pieces": [piece.decode() for piece in template()],
         "streams": [{name: getattr(one, name) for name in Asked.__slots__} for one in asked],
     }
+
+
+async def _started(plan: dict[str, object]) -> asyncio.subprocess.Process:
     process = await asyncio.create_subprocess_exec(
-        PYTHON, "-m", "bench.load",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT, limit=LINE_LIMIT,
-    )  # fmt: skip
-    try:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(orjson.dumps(plan) + b"\n")
-        if await process.stdout.readline() != b"ready\n":
-            raise BenchFailure("the load process could not connect; its error is above")
-        yield Ready(process, asked)
-    finally:
+        PYTHON, "-m", "bench.load", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(orjson.dumps(plan) + b"\n")
+    if await process.stdout.readline() != b"ready\n":
         await _ended(process)
+        raise BenchFailure("the load process could not connect; its error is above")
+    return process
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:

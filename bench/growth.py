@@ -84,7 +84,7 @@ async def _traces(place: Place, url: str, rows: int) -> list[float]:
     database = await open_database(url, size=1)
     try:
         for number in range(place.scale.traces):
-            known = chance.randrange(rows // 2) * 2 or 2
+            known = chance.randrange(rows // 4) * 4 or 4  # acme's, and the first of its visitor
             query = ("txn_01", "evt_01", "fv_")[number % 3] + key(known)
             started = time.perf_counter()
             story = await trace(database, ["acme"], query)

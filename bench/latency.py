@@ -21,10 +21,11 @@ CONNECTIONS = 128
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """Milliseconds by the names of `SHARES`, and how late the load itself was."""
+    """Milliseconds by the names of `SHARES`, how late the load itself was, how many were not answered 200."""
 
     shares: Mapping[str, float]
     lateness: float
+    refused: int
 
 
 Found = dict[int, dict[str, list[Latencies]]]
@@ -48,6 +49,7 @@ async def measure(place: Place) -> Found:
         ]
         for who in contenders:
             await warmed_up(place, who, place.scale.webhooks)
+        await place.analyze()
         for rate in place.scale.latency_rates:
             found[rate] = {who.name: [] for who in contenders}
             for number in range(place.scale.rounds):
@@ -62,9 +64,9 @@ async def paced(place: Place, who: Contender, rate: int, seed: int) -> Latencies
     asked = [Asked(path=PATH, run=new_run(), rate=rate, end=place.scale.latency_seconds)]
     async with load(who.port, asked, connections=CONNECTIONS, seed=seed) as ready:
         done = await ready.go()
-    done.demand_accepted(who.name)
-    took = done.streams[0].took
-    return Latencies({name: percentile(took, share) * 1000 for name, share in SHARES.items()}, done.lateness * 1000)
+    took, refused = done.streams[0].took, done.streams[0].refused
+    shares = {name: percentile(took, share) * 1000 for name, share in SHARES.items()}
+    return Latencies(shares, done.lateness * 1000, refused)
 
 
 def table(found: Found) -> str:
@@ -79,7 +81,13 @@ def table(found: Found) -> str:
     wanted = _ours_to_it(found[200], "99 %") if 200 in found else float("nan")
     targets = [["99 % at 200/s, to one INSERT each", times(wanted), "at most 1.2 x"]]
     head = ["", *SHARES, "late by (99 %)"]
-    return markdown(head, rows) + note + "\n" + markdown(["target", "measured", "wanted"], targets)
+    refused = [
+        f"\n- {rate}/s: {name}: {count:,} were not accepted\n"
+        for rate, who in found.items()
+        for name, each in who.items()
+        if (count := sum(one.refused for one in each))
+    ]
+    return markdown(head, rows) + note + "\n" + markdown(["target", "measured", "wanted"], targets) + "".join(refused)
 
 
 def _ours_to_it(who: Mapping[str, Sequence[Latencies]], share: str) -> float:

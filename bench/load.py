@@ -1,10 +1,11 @@
 """
 The load, in a process of its own: raw HTTP/1.1 over kept connections, every webhook distinct and freshly signed.
 
-It reads a plan (JSON) from standard input, connects, writes `ready`, waits for a line, works, and writes what came
-back (JSON). At full speed every connection sends its next request when its answer is there. At a given rate every
-request has a moment at which it should leave, fixed beforehand, and its latency counts from that moment, whatever
-else is slow: a stalled server cannot hide behind requests that were never sent.
+It reads a plan (JSON) from standard input, connects, says `ready`, waits for a line, works, writes what came back
+(JSON) into the file that the plan names, and says `done`. At full speed every connection sends its next request when
+its answer is there. At a given rate every request has a moment at which it should leave, fixed beforehand, and its
+latency counts from that moment, whatever else is slow: a stalled server cannot hide behind requests that were never
+sent.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -243,15 +245,15 @@ async def work(plan: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read the plan, work, print."""
+    """Read the plan, work, write the result where the plan says."""
     import uvloop
 
     sys.setswitchinterval(0.0002)  # the pacemaker must not wait for the loop
     plan = orjson.loads(sys.stdin.readline())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         result = runner.run(work(plan))
-    sys.stdout.buffer.write(orjson.dumps(result) + b"\n")
-    sys.stdout.flush()
+    Path(plan["result"]).write_bytes(orjson.dumps(result))
+    print("done", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from bench.bodies import unique
 from bench.children import BenchFailure, cpu_seconds
-from bench.driving import Asked, Load, load, new_run
+from bench.driving import Asked, Came, Load, load, new_run
 from bench.figures import NAN, median, per_webhook, percentile, ratio
 from bench.gateways import PATH
 from bench.place import Place
@@ -17,7 +17,7 @@ from bench.tables import figure, markdown, times
 NAME = "pipeline"
 TITLE = "The whole way, from a webhook to Faurya's answer"
 CONNECTIONS = 128
-WARM_UP = 50
+WARM_UP = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,7 @@ class Way:
     p50: float
     p95: float
     p99: float
+    refused: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ async def measure(place: Place) -> Found:
             found = ways[delay] = {each.who.name: [] for each in pipelines}
             for each in pipelines if place.scale.warm_up else ():
                 await _flooded(place, each, WARM_UP)
+            await place.analyze()
             for number in range(place.scale.rounds):
                 for each in pipelines[:: 1 if number % 2 else -1]:
                     await place.settle()
@@ -64,57 +66,57 @@ async def measure(place: Place) -> Found:
 
 
 async def _way(place: Place, each: Pipeline, seed: int) -> Way:
-    rate, cpu_us = await _flooded(place, each, place.scale.pipeline_webhooks)
-    took = await _paced(place, each, seed)
+    rate, cpu_us, refused = await _flooded(place, each, place.scale.pipeline_webhooks)
+    took, refused_too = await _paced(place, each, seed)
     return Way(
         rate=rate,
         cpu_us=cpu_us,
         p50=percentile(took, 0.5) * 1000,
         p95=percentile(took, 0.95) * 1000,
         p99=percentile(took, 0.99) * 1000,
+        refused=refused + refused_too,
     )
 
 
-async def _flooded(place: Place, each: Pipeline, count: int) -> tuple[float, float]:
-    """Send at full speed; return how many a second went the whole way, and their CPU time."""
+async def _flooded(place: Place, each: Pipeline, count: int) -> tuple[float, float, int]:
+    """Send at full speed; return how many a second went the whole way, their CPU time, and how many were refused."""
     run = new_run()
     asked = [Asked(path=PATH, run=run, count=count)]
     async with load(each.who.port, asked, connections=place.scale.connections) as ready:
         roots = [*each.who.roots, place.postmaster]
         before = cpu_seconds(roots)
         done = await ready.go()
-        recorded = await _recorded(place, each, run, count)
+        recorded = await _recorded(place, each, done.streams[0])
         spent = cpu_seconds(roots) - before
-    done.demand_accepted(each.who.name)
-    return count / (max(recorded.values()) - done.began), per_webhook(spent, count)
+    seconds = max(recorded.values()) - done.began
+    return len(recorded) / seconds, per_webhook(spent, len(recorded)), done.streams[0].refused
 
 
-async def _paced(place: Place, each: Pipeline, seed: int) -> list[float]:
-    """Send at the rate; return the seconds from when each should have left to Faurya's answer."""
+async def _paced(place: Place, each: Pipeline, seed: int) -> tuple[list[float], int]:
+    """Send at the rate; return the seconds from when each should have left to Faurya's answer, and the refused."""
     run = new_run()
     asked = [Asked(path=PATH, run=run, rate=place.scale.pipeline_rate, end=place.scale.pipeline_seconds)]
     async with load(each.who.port, asked, connections=CONNECTIONS, seed=seed) as ready:
         done = await ready.go()
-    done.demand_accepted(each.who.name)
-    recorded = await _recorded(place, each, run, done.streams[0].count)
-    return whole_way(done, recorded)
+    return whole_way(done, await _recorded(place, each, done.streams[0])), done.streams[0].refused
 
 
 def whole_way(done: Load, recorded: Mapping[str, float]) -> list[float]:
-    """Return the seconds that each webhook of a paced load took until it was recorded."""
+    """Return the seconds that each accepted webhook of a paced load took until it was recorded."""
     stream = done.streams[0]
     return [
-        recorded[unique(stream.run, number)] - (done.began + moment)
+        recorded[key] - (done.began + moment)
         for number, moment in enumerate(stream.moments)
-    ]  # fmt: skip
+        if (key := unique(stream.run, number)) in recorded
+    ]
 
 
-async def _recorded(place: Place, each: Pipeline, run: str, count: int) -> dict[str, float]:
-    """Wait for the last one; raise where one is missing or was recorded twice."""
-    complete = await each.faurya.has(run, count, place.scale.drain_seconds)
-    recorded, calls = await each.faurya.recorded(run)
-    if not complete or calls != count:
-        raise BenchFailure(f"{each.who.name}: of {count} webhooks {len(recorded)} were recorded, in {calls} calls")
+async def _recorded(place: Place, each: Pipeline, sent: Came) -> dict[str, float]:
+    """Wait for the last one that was accepted; raise where one is missing or was recorded twice."""
+    complete = await each.faurya.has(sent.run, sent.accepted, place.scale.drain_seconds)
+    recorded, calls = await each.faurya.recorded(sent.run)
+    if not complete or calls != len(recorded):
+        raise BenchFailure(f"{each.who.name}: of {sent.statuses} {len(recorded)} were recorded, in {calls} calls")
     return recorded
 
 
@@ -134,8 +136,18 @@ def table(found: Found, rate: int) -> str:
         head = [f"Faurya answers after {delay} ms", "sustained", "ours to it", "CPU per webhook"]
         parts.append(markdown([*head, f"median at {rate}/s", "95 %", "99 %"], rows))
     parts.append(markdown(["target", "measured", "wanted"], _targets(found)))
+    parts += [f"- {name}: {count:,} were not accepted ({delay} ms)" for delay, name, count in _refused(found)]
     parts += [f"- {line}" for line in found.absent]
     return "\n".join(parts) + "\n"
+
+
+def _refused(found: Found) -> list[tuple[int, str, int]]:
+    counts = [
+        (delay, name, sum(way.refused for way in each))
+        for delay, ways in found.ways.items()
+        for name, each in ways.items()
+    ]
+    return [known for known in counts if known[2]]
 
 
 def _targets(found: Found) -> list[list[str]]:

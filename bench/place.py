@@ -5,7 +5,7 @@ import secrets
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
@@ -24,12 +24,14 @@ class Place:
     server: str
     postmaster: int
     scale: Scale
+    made: list[str] = field(default_factory=list)
 
     async def database(self, name: str, table: str | None = None) -> str:
         """Return the address of a new database, with one table where it is given."""
         fresh = f"{name}_{secrets.token_hex(3)}"
         await self.do(self.server, f"CREATE DATABASE {fresh}")
         url = urlunsplit(urlsplit(self.server)._replace(path=f"/{fresh}"))
+        self.made.append(url)
         if table:
             await self.do(url, table)
         return url
@@ -42,12 +44,18 @@ class Place:
 
     async def drop(self, url: str) -> None:
         """Delete a database that nothing needs any more."""
+        self.made.remove(url)
         await self.do(self.server, f"DROP DATABASE {urlsplit(url).path[1:]} WITH (FORCE)")
 
     async def settle(self) -> None:
         """Write out what earlier rounds left dirty, so that no round pays for another's pages."""
         with contextlib.suppress(asyncpg.PostgresError):  # not ours to demand of a server that is somebody else's
             await self.do(_as_superuser(self.server), "CHECKPOINT")
+
+    async def analyze(self) -> None:
+        """Tell Postgres what the tables hold, as autovacuum does in the first minute: not somewhere in a round."""
+        for url in self.made:
+            await self.do(url, "ANALYZE")
 
     async def do(self, url: str, statement: str) -> None:
         """Run one statement."""

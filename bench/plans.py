@@ -24,6 +24,8 @@ class Statement:
     source: str
     sql: str
     arguments: Sequence[Any]
+    settings: Sequence[str] = ()
+    """What the same call had set for its transaction before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,11 @@ async def captured(connection: "asyncpg.Connection[asyncpg.Record]", calls: Mapp
         sent: list[Any] = []
         with connection.query_logger(sent.append):
             await _taken_back(connection, call)
+        settings = [query.query for query in sent if query.query.startswith("SET LOCAL")]
         found += [
-            Statement(source, query.query, tuple(query.args))
+            Statement(source, query.query, tuple(query.args), settings)
             for query in sent
-            if not query.query.strip().upper().startswith(PLAIN)
+            if not query.query.strip().upper().startswith(PLAIN) and "pg_type" not in query.query
         ]
     return found
 
@@ -67,6 +70,8 @@ async def explained(connection: "asyncpg.Connection[asyncpg.Record]", statement:
     plans: list[Any] = []
 
     async def explain(inside: Connection) -> None:
+        for setting in statement.settings:
+            await inside.execute(setting)
         asked = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.sql}"
         many = _is_many(statement)
         plans.append(await inside.fetchval(asked, *(statement.arguments[0] if many else statement.arguments)))
@@ -91,7 +96,8 @@ async def reads(connection: "asyncpg.Connection[asyncpg.Record]", statement: Sta
     found: list[Read] = []
 
     async def count(inside: Connection) -> None:
-        await inside.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        for setting in (*statement.settings, "SET LOCAL plan_cache_mode = force_generic_plan"):
+            await inside.execute(setting)
         arguments = statement.arguments[0] if _is_many(statement) else statement.arguments
         prepared = await inside.prepare(statement.sql)
         before = await _counters(inside)

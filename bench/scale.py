@@ -53,12 +53,12 @@ FULL = Scale(
 )  # fmt: skip
 
 QUICK = Scale(
-    rounds=3, variants=True, warm_up=0.1, webhooks=3_000, connections=64, pgbench_seconds=2, with_express=True,
-    latency_rates=(50, 200, 1000), latency_seconds=3,
-    pipeline_webhooks=1_000, pipeline_rate=200, pipeline_seconds=4, pipeline_delays=(0,),
+    rounds=2, variants=True, warm_up=0.1, webhooks=3_000, connections=64, pgbench_seconds=2, with_express=True,
+    latency_rates=(50, 200, 1000), latency_seconds=2.5,
+    pipeline_webhooks=600, pipeline_rate=200, pipeline_seconds=3, pipeline_delays=(0,),
     history=(0, 10_000, 50_000), history_bodies=10_000, backlog=(1_000, 50_000), claims=50, traces=5,
     burst_rate=1_000, burst_seconds=4, calm_seconds=4, drain_seconds=60,
-    memory_webhooks=(2_000, 10_000), memory_delivered=(1_000, 2_000), starts=3, processes=(1, 2),
+    memory_webhooks=(2_000, 10_000), memory_delivered=(1_000, 2_000), starts=2, processes=(1, 2),
 )  # fmt: skip
 
 TINY = Scale(

@@ -10,7 +10,7 @@ from gateway.domain.attribution import Attribution, AttributionSource
 from gateway.domain.books import Dispatch, Entry
 from gateway.domain.delivery import AttemptVerdict, Status
 from gateway.sdk import Money, RevenueEvent, RevenueKind
-from gateway.store import agenda, inbox, ledger, outbox, stories
+from gateway.store import agenda, inbox, leases, ledger, outbox, retention, stories, sweep_agenda
 from gateway.store.outbox import Settlement
 
 SITE, CONNECTION = "acme", "paddle"
@@ -91,7 +91,6 @@ def booking(known: Sequence[int]) -> dict[str, Call]:
         "inbox.settle": lambda at: inbox.settle(at, SITE, outcomes),
         "inbox.wake": lambda at: inbox.wake(at, SITE, refs, now),
         "inbox.foreign_refs": lambda at: inbox.foreign_refs(at, SITE, [ref for _, ref in refs]),
-        "inbox.purge": lambda at: inbox.purge(at, SITE, now - timedelta(days=90), 1000),
         "ledger.lock_site": lambda at: ledger.lock_site(at, SITE, now),
         "ledger.read_books": lambda at: ledger.read_books(at, SITE, events),
         "ledger.read_books of refunds": lambda at: ledger.read_books(at, SITE, refunds),
@@ -108,13 +107,27 @@ def delivering(known: Sequence[int]) -> dict[str, Call]:
     """Return the calls of delivering, and the look of the worker before it."""
     now = datetime.now(UTC)
     places = [(SITE, CONNECTION), *((f"site-{number}", CONNECTION) for number in range(9))]
+    webhooks = [(CONNECTION, f"evt_01{key(number)}", LEASE) for number in known]
+    deliveries = [(CONNECTION, f"payment:txn_01{key(number)}", LEASE) for number in known]
     return {
         "agenda.read": lambda at: agenda.read(at, places),
+        "sweep_agenda.read": lambda at: sweep_agenda.read(at, places),
+        "leases.renew_webhooks": lambda at: leases.renew_webhooks(at, SITE, webhooks, now),
+        "leases.renew_deliveries": lambda at: leases.renew_deliveries(at, SITE, deliveries, now),
         "outbox.claim": lambda at: outbox.claim(
             at, SITE, [CONNECTION], now=now, lease=LEASE, lease_for=LEASE_FOR, limit=CALLS
         ),
         "outbox.settle": lambda at: outbox.settle(at, [settlement(number) for number in known], now),
         "outbox.not_found_in_a_row": lambda at: outbox.not_found_in_a_row(at, SITE, 10),
+    }
+
+
+def cleaning() -> dict[str, Call]:
+    """Return the calls that forget what is old; in a history, "old" is a few hours."""
+    before = datetime.now(UTC) - timedelta(hours=4)
+    return {
+        "retention.sites": lambda at: retention.sites(at, before),
+        "retention.forget": lambda at: retention.forget(at, SITE, before, 100),  # a tenth: the tables are small here
     }
 
 
@@ -130,4 +143,4 @@ def tracing(number: int) -> dict[str, Call]:
 
 def everything(known: Sequence[int]) -> dict[str, Call]:
     """Return all calls, by the names of the store's functions; `known` are even numbers of a history."""
-    return {**accepting(known), **booking(known), **delivering(known), **tracing(known[-1])}
+    return {**accepting(known), **booking(known), **delivering(known), **cleaning(), **tracing(known[-1])}

@@ -14,6 +14,9 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 POOL = 20
 """Connections; 10 were slower for one INSERT per webhook on the development machine, 40 no faster."""
 
+QUEUE_POOL = 10
+"""The same for each process of a queue: several contenders must find room in Postgres' 100 connections."""
+
 
 async def alive(_request: web.Request) -> web.Response:
     """Answer the question whether the process is up."""
@@ -21,9 +24,9 @@ async def alive(_request: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def asyncpg_pool() -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
+async def asyncpg_pool(size: int = POOL) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
     """Yield a pool on BENCH_DATABASE, all its connections open; asyncpg prepares statements by itself."""
-    async with asyncpg.create_pool(os.environ["BENCH_DATABASE"], min_size=POOL, max_size=POOL) as pool:
+    async with asyncpg.create_pool(os.environ["BENCH_DATABASE"], min_size=size, max_size=size) as pool:
         yield pool
 
 

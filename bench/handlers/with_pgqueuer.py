@@ -17,7 +17,7 @@ from bench.handlers.checking import is_genuine
 from bench.handlers.naive import row_of
 from bench.handlers.posting import TOGETHER, poster
 from bench.handlers.running import run, told_to_stop
-from bench.handlers.serving import Handler, asyncpg_pool, serve
+from bench.handlers.serving import QUEUE_POOL, Handler, asyncpg_pool, serve
 
 INSERT = """
 INSERT INTO webhooks (site, connection, event_id, id, event_type, method, headers, query, body, received_at,
@@ -31,7 +31,7 @@ ON CONFLICT (site, connection, event_id) DO NOTHING RETURNING 1
 async def made() -> AsyncIterator[Handler]:
     """Yield the handler."""
     key = os.environ["BENCH_SECRET"].encode()
-    async with asyncpg_pool() as pool:
+    async with asyncpg_pool(QUEUE_POOL) as pool:
 
         async def handler(request: web.Request) -> web.Response:
             body = await request.read()
@@ -50,7 +50,7 @@ async def work() -> None:
     """Carry out jobs until SIGTERM."""
     connection = await asyncpg.connect(os.environ["BENCH_DATABASE"])
     queue = PgQueuer.from_asyncpg_connection(connection)
-    async with asyncpg_pool() as pool, poster(pool) as jobs:
+    async with asyncpg_pool(QUEUE_POOL) as pool, poster(pool) as jobs:
 
         @queue.entrypoint("post")
         async def post(job: Job) -> None:

@@ -14,7 +14,7 @@ from bench.handlers.checking import is_genuine
 from bench.handlers.naive import row_of
 from bench.handlers.posting import TOGETHER, Poster, poster
 from bench.handlers.running import run
-from bench.handlers.serving import POOL, Handler, asyncpg_pool, serve
+from bench.handlers.serving import QUEUE_POOL, Handler, asyncpg_pool, serve
 
 INSERT = """
 INSERT INTO webhooks (site, connection, event_id, id, event_type, method, headers, query, body, received_at,
@@ -23,7 +23,7 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, now(), %s, 'signature', 1, 'rece
 ON CONFLICT (site, connection, event_id) DO NOTHING
 """
 
-app = App(connector=PsycopgConnector(conninfo=os.environ["BENCH_DATABASE"], min_size=4, max_size=POOL))
+app = App(connector=PsycopgConnector(conninfo=os.environ["BENCH_DATABASE"], min_size=1, max_size=QUEUE_POOL))
 jobs: list[Poster] = []
 
 
@@ -37,7 +37,7 @@ async def post(event_id: str) -> None:
 async def made() -> AsyncIterator[Handler]:
     """Yield the handler; it uses psycopg, because job and row must share a transaction."""
     key = os.environ["BENCH_SECRET"].encode()
-    pool = AsyncConnectionPool(os.environ["BENCH_DATABASE"], min_size=POOL, max_size=POOL, open=False)
+    pool = AsyncConnectionPool(os.environ["BENCH_DATABASE"], min_size=QUEUE_POOL, max_size=QUEUE_POOL, open=False)
     async with pool, app.open_async():
 
         async def handler(request: web.Request) -> web.Response:
@@ -56,7 +56,7 @@ async def made() -> AsyncIterator[Handler]:
 
 async def work() -> None:
     """Carry out jobs until SIGTERM."""
-    async with asyncpg_pool() as pool, poster(pool) as posting, app.open_async():
+    async with asyncpg_pool(QUEUE_POOL) as pool, poster(pool) as posting, app.open_async():
         jobs.append(posting)
         await app.run_worker_async(queues=["faurya"], concurrency=TOGETHER, delete_jobs="successful")
 
