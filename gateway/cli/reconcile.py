@@ -115,34 +115,15 @@ def _moment(since: str, now: datetime) -> datetime:
 async def _reconcile(
     source: "Source", config: "Config", site: str, name: str, since: datetime, *, apply: bool
 ) -> "Reconciliation":
-    import os
-    import random
-
-    from gateway.app.assembly import utc_now
-    from gateway.app.database import opened_database
-    from gateway.flows.context import Context
+    from gateway.app.command import at_hand
     from gateway.flows.pace import Paces
     from gateway.flows.reconcile import reconcile as compared
-    from gateway.outbound import client_session
-    from gateway.plugins import open_all
-    from gateway.sdk import Runtime
-    from gateway.telemetry import Metrics
 
-    async with client_session() as http, opened_database(config, size=2) as database:
-        live = open_all(config, source.registry, Runtime(http=http, now=utc_now))
-        if (site, name) not in live.connections:
+    async with at_hand(source, config, redaction()) as (context, live):
+        opened = live.connections.get((site, name))
+        if opened is None:
             raise typer.BadParameter("its plugin does not open; the log says why", param_hint="SITE/CONNECTION")
-        context = Context(
-            database=database,
-            now=utc_now,
-            entropy=os.urandom,
-            draw=random.SystemRandom().random,
-            wake=lambda: None,  # the running gateway looks every second
-            metrics=Metrics(),
-            redaction=redaction(),
-        )
-        opened, paces = live.connections[site, name], Paces()
-        return await compared(context, live, opened, since, apply=apply, paces=paces, progress=_progress)
+        return await compared(context, live, opened, since, apply=apply, paces=Paces(), progress=_progress)
 
 
 def _progress(pages: int, movements: int) -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from gateway.domain.errors import ProviderError, Unavailable, Unsupported
-from gateway.domain.listed import GRACE, Judged, Result, Window, next_look, wait_after
+from gateway.domain.listed import GRACE, Judged, Result, Window, next_look
 from gateway.domain.revenue import RevenueEvent
 from gateway.domain.text import printable
 from gateway.flows.compare import Comparison
@@ -80,7 +80,7 @@ async def _look(looking: Looking, paces: Paces, row: Watch) -> None:
             events = await find(opened, row.checkout_id, looking.live.config.plugins.deadline)
     except Unavailable as error:
         paces.pause(opened.connection.plugin, error.retry_after)
-        await _again(looking, row, wait_after(1, error.retry_after), looks=0)
+        await _next(looking, row, at_least=error.retry_after)
     except Unsupported:
         await _done(looking, row)
     except (ProviderError, PluginFault) as error:
@@ -99,7 +99,7 @@ async def _hold(looking: Looking, row: Watch, events: Sequence[RevenueEvent]) ->
         looking.context.metrics.swept.labels(looking.opened.site, looking.opened.name, one.result.value).inc()
     results = {one.result for one in judged}
     if Result.YOUNG in results:
-        await _again(looking, row, GRACE, looks=0)
+        await _next(looking, row, pause=GRACE)
     elif not results or Result.WAITING in results:
         await _next(looking, row)
     else:
@@ -113,18 +113,17 @@ async def _compared(looking: Looking, events: Sequence[RevenueEvent]) -> list[Ju
     return await comparison.hold(events)
 
 
-async def _next(looking: Looking, row: Watch) -> None:
-    pause = next_look(row.looks + 1)
-    if pause is None:
+async def _next(
+    looking: Looking, row: Watch, *, pause: timedelta | None = None, at_least: timedelta | None = None
+) -> None:
+    """Plan the next look. Every one counts, also one that failed: looks are a shortcut, and the sweep comes anyway."""
+    planned = next_look(row.looks + 1)
+    if planned is None:
         await _done(looking, row)
-    else:
-        await _again(looking, row, pause, looks=1)
-
-
-async def _again(looking: Looking, row: Watch, pause: timedelta, *, looks: int) -> None:
-    due_at = looking.context.now() + pause
+        return
+    due_at = looking.context.now() + max(pause or planned, at_least or timedelta())
     async with looking.context.database.transaction() as connection:
-        await watches.postpone(connection, looking.opened.site, row.order_id, looking.lease, due_at=due_at, looks=looks)
+        await watches.postpone(connection, looking.opened.site, row.order_id, looking.lease, due_at=due_at)
 
 
 async def _done(looking: Looking, row: Watch) -> None:

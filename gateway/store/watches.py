@@ -83,18 +83,15 @@ async def drop(connection: Connection, site: str, order_id: str, lease: UUID) ->
     )
 
 
-async def postpone(
-    connection: Connection, site: str, order_id: str, lease: UUID, *, due_at: datetime, looks: int
-) -> None:
-    """Look again at `due_at`; `looks` is added to the looks that were made."""
+async def postpone(connection: Connection, site: str, order_id: str, lease: UUID, *, due_at: datetime) -> None:
+    """Count a look, and look again at `due_at`."""
     await connection.execute(
         """
-        UPDATE watches SET lease = NULL, due_at = $4, looks = looks + $5
+        UPDATE watches SET lease = NULL, due_at = $4, looks = looks + 1
         WHERE site = $1 AND order_id = $2 AND lease = $3
         """,
         site,
         order_id,
         lease,
         due_at,
-        looks,
     )

@@ -27,6 +27,7 @@ from gateway.sdk import (
 from providers.stripe import checkout, events, listing, lookup, signature
 from providers.stripe.api import Account
 from providers.stripe.config import StripeConfig, StripeOptions
+from providers.stripe.sessions import read_session
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession, web
@@ -68,6 +69,11 @@ class StripeProvider:
     async def list_revenue(self, since: datetime, cursor: str | None) -> Page:
         """Return a page of Stripe's events; they are kept for 30 days."""
         return await listing.list_revenue(self.runtime.http, self._account, since, cursor)
+
+    async def find(self, checkout_id: str) -> Sequence[RevenueEvent]:
+        """Return the sale that a Checkout session became."""
+        found = await lookup.answered(self.runtime.http, self._account, read_session(checkout_id))
+        return () if isinstance(found, Ignored) else found
 
     async def probe(self) -> datetime | None:
         """Prove the API key; return Stripe's clock."""

@@ -23,7 +23,7 @@ RECONCILE = ("-m", "gateway", "reconcile")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """How many webhooks were swallowed, how many of their movements are booked; or why nobody looked."""
+    """How many movements no webhook told of, and how many of them are booked; or why nobody looked."""
 
     swallowed: int = 0
     found: int = 0
@@ -38,18 +38,18 @@ async def swallowed_and_found(running: Any) -> Swept:
     if (await _run(running, "--help"))[0] != 0:
         return Swept(skipped="this version has no `faurya-gateway reconcile`")
     before = set(running.market.movements)
-    swallow(running)
+    swallow(running, before)
     places = set(running.market.movements) - before
     started = time.monotonic()
     await asyncio.gather(*(_reconcile(running, f"{shop.name}/{CONNECTION}") for shop in SHOPS))
     await running.drain()
     found = await _booked(running, places)
-    return Swept(swallowed=len(running.paddle.swallowed), found=found, seconds=time.monotonic() - started)
+    return Swept(swallowed=len(places), found=found, seconds=time.monotonic() - started)
 
 
-def swallow(running: Any) -> None:
-    """Let things happen at Paddle of which no webhook tells."""
-    while len(running.paddle.swallowed) < running.plan.swallowed:
+def swallow(running: Any, before: set[tuple[str, str]]) -> None:
+    """Let things happen at Paddle of which no webhook tells; several webhooks may tell of one movement."""
+    while len(running.market.movements.keys() - before) < running.plan.swallowed:
         for event in running.market.sell():
             if event.tells:
                 running.paddle.happen(event, swallowed=True, ago=AGO)

@@ -243,6 +243,7 @@ async def test_a_line_that_would_be_filled_does_not_hide_a_renewal(database_url:
             return movement(gateway, key, kind=kind, payment_id=f"m{number}", subscription_id="s1", **what)
 
         await booked(gateway, plugin, month(0), month(1))
+        await gateway.rows("UPDATE outbox SET status = 'recorded', due_at = NULL")
         plugin.listing = pages([month(0), month(1, tax=Money(1, "USD"))], [month(2)])
         assert results(await compared(gateway)) == {
             "payment:m0": "already",

@@ -112,7 +112,7 @@ async def test_a_sale_that_was_just_paid_is_left_to_its_webhook_for_a_moment(dat
         found.append(movement(gateway, reference=created["orderId"], occurred_at=START + QUARTER - MINUTE))
         await looked(gateway, after=QUARTER)
         assert await lines(gateway) == []
-        assert await watches(gateway) == [(0, START + QUARTER + GRACE, None)]
+        assert await watches(gateway) == [(1, START + QUARTER + GRACE, None)]
         await looked(gateway, after=GRACE)
         assert len(await lines(gateway)) == 1
         assert await watches(gateway) == []
@@ -121,8 +121,9 @@ async def test_a_sale_that_was_just_paid_is_left_to_its_webhook_for_a_moment(dat
 @pytest.mark.parametrize(
     ("error", "looks", "pause", "paused"),
     [
-        (Unavailable("503"), 0, MINUTE, False),
-        (Unavailable("429", retry_after=timedelta(minutes=9)), 0, 9 * MINUTE, True),
+        (Unavailable("503"), 1, LOOKS[1] - LOOKS[0], False),
+        (Unavailable("429", retry_after=timedelta(minutes=9)), 1, LOOKS[1] - LOOKS[0], True),
+        (Unavailable("429", retry_after=2 * HOUR), 1, 2 * HOUR, True),
         (Rejected("404"), 1, LOOKS[1] - LOOKS[0], False),
         (Malformed("nonsense"), 1, LOOKS[1] - LOOKS[0], False),
         (ValueError("a bug"), 1, LOOKS[1] - LOOKS[0], False),
@@ -140,7 +141,18 @@ async def test_a_look_that_fails_is_repeated(
             await watch(running.context, running.live, connection, paces, asyncio.Event())
         assert await watches(gateway) == [(looks, gateway.clock() + pause, None)]
         assert paces.paused("scripted") is paused
-        assert bool([entry for entry in logs if entry["event"] == "watch.failed"]) is bool(looks)
+        assert bool([entry for entry in logs if entry["event"] == "watch.failed"]) is not isinstance(error, Unavailable)
+
+
+@pytest.mark.parametrize("answer", [Unavailable("503"), Rejected("404")])
+async def test_looks_that_fail_for_ever_come_to_an_end(answer: Exception, database_url: str, tmp_path: Path) -> None:
+    asked: list[Any] = []
+    async with selling(database_url, tmp_path, scripted_with(lambda name: asked.append(name) or answer)) as gateway:
+        await order(gateway)
+        while due := await watches(gateway):
+            gateway.clock.moment = due[0][1]
+            await looked(gateway)
+        assert len(asked) == len(LOOKS)
 
 
 @pytest.mark.parametrize(

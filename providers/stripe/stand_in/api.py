@@ -31,6 +31,7 @@ def routes() -> Sequence[web.RouteDef]:
         web.get("/v1/checkout/sessions/{id}", guarded(get_session)),
         web.get("/v1/checkout/sessions/{id}/line_items", guarded(list_line_items)),
         web.get("/v1/invoice_payments", guarded(list_invoice_payments)),
+        web.get("/v1/invoices/{id}", guarded(get_invoice)),
         web.get("/v1/invoices/{id}/lines", guarded(list_invoice_lines)),
         web.get("/v1/prices/{id}", guarded(get_price)),
         web.get("/v1/events", guarded(list_events)),
@@ -106,6 +107,11 @@ async def list_invoice_payments(request: web.Request) -> web.Response:
     if "invoice" in request.query:
         found = [row for row in found if row["invoice"] == request.query["invoice"]]
     return _page(request, found)
+
+
+async def get_invoice(request: web.Request) -> web.Response:
+    """GET /v1/invoices/{id}."""
+    return _answer(_known(request, request.app[SELLER].invoices, "invoice"))
 
 
 async def list_invoice_lines(request: web.Request) -> web.Response:
