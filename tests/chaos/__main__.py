@@ -66,7 +66,8 @@ def one(seed: int, given: argparse.Namespace) -> tuple[bool, str]:
             shutil.rmtree(folder, ignore_errors=True)
     violations = check(result.history)
     print("\n" + report.text(result, violations) + "\n", flush=True)
-    return not violations and not report.late(result), report.markdown(result, violations)
+    fine = not violations and not report.late(result) and result.swept.found == result.swept.swallowed
+    return fine, report.markdown(result, violations)
 
 
 def main() -> int:

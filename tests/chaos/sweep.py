@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 
+from tests.chaos.history import Place
 from tests.chaos.programs import environment
 from tests.chaos.sites import CONNECTION, SHOPS
 
@@ -23,37 +24,37 @@ RECONCILE = ("-m", "gateway", "reconcile")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """How many webhooks were swallowed, how many of their movements are booked; or why nobody looked."""
+    """How many webhooks were swallowed, and of how many the money was found; `seconds` is how long that took."""
 
     swallowed: int = 0
     found: int = 0
     seconds: float = 0.0
-    skipped: str | None = None
 
 
 async def swallowed_and_found(running: Any) -> Swept:
-    """Swallow webhooks, let `faurya-gateway reconcile` look, and say how many of their movements it found."""
+    """Swallow webhooks, let `faurya-gateway reconcile` look, and say of how many it found the money."""
     if running.plan.swallowed == 0:
-        return Swept(skipped="nothing was swallowed")
-    if (await _run(running, "--help"))[0] != 0:
-        return Swept(skipped="this version has no `faurya-gateway reconcile`")
-    before = set(running.market.movements)
-    swallow(running)
-    places = set(running.market.movements) - before
+        return Swept()
+    told = swallow(running)
     started = time.monotonic()
     await asyncio.gather(*(_reconcile(running, f"{shop.name}/{CONNECTION}") for shop in SHOPS))
+    seconds = time.monotonic() - started
     await running.drain()
-    found = await _booked(running, places)
-    return Swept(swallowed=len(running.paddle.swallowed), found=found, seconds=time.monotonic() - started)
+    swept = await _swept(running)
+    found = sum(place in swept for place in told.values())
+    return Swept(swallowed=len(told), found=found, seconds=seconds)
 
 
-def swallow(running: Any) -> None:
-    """Let things happen at Paddle of which no webhook tells."""
-    while len(running.paddle.swallowed) < running.plan.swallowed:
+def swallow(running: Any) -> dict[Place, Place]:
+    """Let things happen at Paddle of which no webhook tells; return of each event which movement it is."""
+    told: dict[Place, Place] = {}
+    while len(told) < running.plan.swallowed:
         for event in running.market.sell():
             if event.tells:
                 running.paddle.happen(event, swallowed=True, ago=AGO)
-                running.paddle.swallowed.add((event.movement.site, event.id))
+                told[event.movement.site, event.id] = event.movement.site, event.movement.key
+    running.paddle.swallowed |= told.keys()
+    return told
 
 
 async def _reconcile(running: Any, place: str) -> None:
@@ -62,19 +63,18 @@ async def _reconcile(running: Any, place: str) -> None:
         running.say(f"reconcile {place}: exit {code}: {said[-2000:]}")
 
 
-async def _booked(running: Any, places: set[tuple[str, str]]) -> int:
+async def _swept(running: Any) -> set[Place]:
     connection = await asyncpg.connect(running.database)
     try:
         rows = await connection.fetch("SELECT site, revenue_key FROM ledger WHERE source = 'sweep'")
     finally:
         await connection.close()
-    return len(places & {(row["site"], row["revenue_key"]) for row in rows})
+    return {(row["site"], row["revenue_key"]) for row in rows}
 
 
 async def _run(running: Any, *words: str) -> tuple[int, str]:
-    config = [] if "--help" in words else ["--config", str(running.folder / "config.yaml")]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *RECONCILE, *words, *config,
+        sys.executable, *RECONCILE, *words, "--config", str(running.folder / "config.yaml"),
         cwd=running.folder, env=environment(running.database),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
