@@ -27,7 +27,8 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.plan import new_seed, plan
 from tests.chaos.storm import run
 
-RATE = 55.0
+RATE = 50.0
+"""Sales per second: well below what two cores carry, so that "back to 95 %" means something. See `make bench`."""
 
 LONGEST_SECONDS = 1800.0
 """Of one storm, whatever happens in it."""

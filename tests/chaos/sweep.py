@@ -5,13 +5,14 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import asyncpg
 
 from tests.chaos.history import Place
 from tests.chaos.programs import environment
+from tests.chaos.settling import drained
 from tests.chaos.sites import CONNECTION, SHOPS
+from tests.chaos.stage import Stage
 
 FOUND_SECONDS = 400.0
 """Of one `reconcile`: it reads a page of 200 events every two seconds."""
@@ -31,40 +32,40 @@ class Swept:
     seconds: float = 0.0
 
 
-async def swallowed_and_found(running: Any) -> Swept:
+async def swallowed_and_found(stage: Stage, number: int) -> Swept:
     """Swallow webhooks, let `faurya-gateway reconcile` look, and say of how many it found the money."""
-    if running.plan.swallowed == 0:
+    if number == 0:
         return Swept()
-    told = swallow(running)
+    told = swallow(stage, number)
     started = time.monotonic()
-    await asyncio.gather(*(_reconcile(running, f"{shop.name}/{CONNECTION}") for shop in SHOPS))
+    await asyncio.gather(*(_reconcile(stage, f"{shop.name}/{CONNECTION}") for shop in SHOPS))
     seconds = time.monotonic() - started
-    await running.drain()
-    swept = await _swept(running)
+    await drained(stage)
+    swept = await _swept(stage)
     found = sum(place in swept for place in told.values())
     return Swept(swallowed=len(told), found=found, seconds=seconds)
 
 
-def swallow(running: Any) -> dict[Place, Place]:
+def swallow(stage: Stage, number: int) -> dict[Place, Place]:
     """Let things happen at Paddle of which no webhook tells; return of each event which movement it is."""
     told: dict[Place, Place] = {}
-    while len(told) < running.plan.swallowed:
-        for event in running.market.sell():
+    while len(told) < number:
+        for event in stage.market.sell():
             if event.tells:
-                running.paddle.happen(event, swallowed=True, ago=AGO)
+                stage.paddle.happen(event, swallowed=True, ago=AGO)
                 told[event.movement.site, event.id] = event.movement.site, event.movement.key
-    running.paddle.swallowed |= told.keys()
+    stage.paddle.swallowed |= told.keys()
     return told
 
 
-async def _reconcile(running: Any, place: str) -> None:
-    code, said = await _run(running, place, "--since", "1d", "--apply")
+async def _reconcile(stage: Stage, place: str) -> None:
+    code, said = await _run(stage, place, "--since", "1d", "--apply")
     if code != 0:
-        running.say(f"reconcile {place}: exit {code}: {said[-2000:]}")
+        stage.say(f"reconcile {place}: exit {code}: {said[-2000:]}")
 
 
-async def _swept(running: Any) -> set[Place]:
-    connection = await asyncpg.connect(running.database)
+async def _swept(stage: Stage) -> set[Place]:
+    connection = await asyncpg.connect(stage.database)
     try:
         rows = await connection.fetch("SELECT site, revenue_key FROM ledger WHERE source = 'sweep'")
     finally:
@@ -72,10 +73,10 @@ async def _swept(running: Any) -> set[Place]:
     return {(row["site"], row["revenue_key"]) for row in rows}
 
 
-async def _run(running: Any, *words: str) -> tuple[int, str]:
+async def _run(stage: Stage, *words: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *RECONCILE, *words, "--config", str(running.folder / "config.yaml"),
-        cwd=running.folder, env=environment(running.database),
+        sys.executable, *RECONCILE, *words, "--config", str(stage.config),
+        cwd=stage.folder, env=environment(stage.database),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     said, _ = await asyncio.wait_for(process.communicate(), FOUND_SECONDS)
