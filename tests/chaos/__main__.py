@@ -27,7 +27,8 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.plan import new_seed, plan
 from tests.chaos.storm import run
 
-RATE = 55.0
+RATE = 50.0
+"""Sales per second: well below what two cores carry, so that "back to 95 %" means something. See `make bench`."""
 
 LONGEST_SECONDS = 1800.0
 """Of one storm, whatever happens in it."""
@@ -66,7 +67,8 @@ def one(seed: int, given: argparse.Namespace) -> tuple[bool, str]:
             shutil.rmtree(folder, ignore_errors=True)
     violations = check(result.history)
     print("\n" + report.text(result, violations) + "\n", flush=True)
-    return not violations and not report.late(result), report.markdown(result, violations)
+    fine = not violations and not report.late(result) and result.swept.found == result.swept.swallowed
+    return fine, report.markdown(result, violations)
 
 
 def main() -> int:

@@ -29,6 +29,12 @@ CUT_WITHIN = 10.0
 
 UNMATCHED = 1000
 
+TELLING = ("booked", "ignored: already_booked")
+"""Where a webhook about money that moved may end."""
+
+SILENT = ("ignored: not_final",)
+"""Where one about money that has not moved yet ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -94,10 +100,13 @@ def _kept(history: History) -> Iterator[Violation]:
         row = history.inbox.get(place)
         if row is None:
             yield Violation("lost", "acknowledged but not in the inbox", place)
-        elif row.outcome == "received":
+            continue
+        if row.outcome == "received":
             yield Violation("lost", "never read", place, row.reason or "")
-        elif row.outcome == "unreadable":
-            yield Violation("unexplained", "unreadable", place, row.reason or "")
+            continue
+        ended = f"{row.outcome}: {row.reason}" if row.reason else row.outcome
+        if ended not in (TELLING if history.told.get(place) else SILENT):
+            yield Violation("unexplained", "webhook ended oddly", place, ended)
 
 
 def _booked(history: History) -> Iterator[Violation]:
@@ -129,7 +138,7 @@ def _ended(history: History, calls: dict[Place, list[Call]]) -> Iterator[Violati
             yield Violation("lost", "booked without a delivery", place)
             continue
         ended = f"{delivery.status}: {delivery.reason}" if delivery.reason else delivery.status
-        if ended not in expected_status(movement) and ended != "already_recorded: not_by_this_gateway":
+        if ended not in expected_status(movement):
             yield Violation("unexplained", "delivery ended oddly", place, ended)
         recorded = any(call.recorded for call in calls.get(place, ()))
         if is_recordable(movement) and not recorded:
@@ -238,7 +247,7 @@ def _misfit(attempt: Attempt, call: Call) -> int | None:
 def _explains(reason: Kill | Cut, attempt: Attempt) -> bool:
     """A process that was killed; or, where no call was made, a claim whose commit was lost with its connection."""
     match reason:
-        case Kill(at=at, skew=skew):
-            return -1.0 <= at + skew - attempt.at <= KILLED_WITHIN
+        case Kill(at=at):
+            return -1.0 <= at - attempt.at <= KILLED_WITHIN
         case Cut(begin=begin, end=end):
             return begin - CUT_WITHIN <= attempt.at <= end + CUT_WITHIN

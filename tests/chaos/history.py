@@ -68,10 +68,9 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
-    """A process was killed; `skew` is by how much its clock was wrong, in seconds."""
+    """A process was killed."""
 
     at: float
-    skew: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from random import Random
 
 from tests.chaos.faults import FAULTS
 
-CALM_SECONDS = 6.0
+CALM_SECONDS = 5.5
 """Before each fault; the rates before it are taken here."""
 
 RECOVERY_SECONDS = 12.0

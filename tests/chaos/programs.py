@@ -96,7 +96,7 @@ class Program:
 
     def kill(self, pid: int | None = None) -> None:
         """SIGKILL the program, or one process of it; remember when."""
-        self.kills.append(Kill(at=time.time(), skew=self.skew))
+        self.kills.append(Kill(at=time.time()))
         if pid is None:
             self.signal(signal.SIGKILL)
         else:

@@ -54,7 +54,8 @@ def summary(result: Result, violations: Sequence[Violation]) -> dict[str, object
         "wrong": groups["wrong"],
         "invented": groups["invented"],
         "unexplained": groups["unexplained"],
-        "swallowed": result.swept.skipped or f"{result.swept.found} of {result.swept.swallowed} found by reconcile",
+        "swallowed webhooks": result.swept.swallowed,
+        "found by reconcile": f"{result.swept.found} in {result.swept.seconds:.0f} s",
         "exit codes": {name: sorted(set(codes)) for name, codes in result.exit_codes.items()},
         "log": result.logged,
     }

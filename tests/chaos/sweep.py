@@ -5,12 +5,14 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import asyncpg
 
+from tests.chaos.history import Place
 from tests.chaos.programs import environment
+from tests.chaos.settling import drained
 from tests.chaos.sites import CONNECTION, SHOPS
+from tests.chaos.stage import Stage
 
 FOUND_SECONDS = 400.0
 """Of one `reconcile`: it reads a page of 200 events every two seconds."""
@@ -23,59 +25,58 @@ RECONCILE = ("-m", "gateway", "reconcile")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """How many movements no webhook told of, and how many of them are booked; or why nobody looked."""
+    """How many webhooks were swallowed, and of how many the money was found; `seconds` is how long that took."""
 
     swallowed: int = 0
     found: int = 0
     seconds: float = 0.0
-    skipped: str | None = None
 
 
-async def swallowed_and_found(running: Any) -> Swept:
-    """Swallow webhooks, let `faurya-gateway reconcile` look, and say how many of their movements it found."""
-    if running.plan.swallowed == 0:
-        return Swept(skipped="nothing was swallowed")
-    if (await _run(running, "--help"))[0] != 0:
-        return Swept(skipped="this version has no `faurya-gateway reconcile`")
-    before = set(running.market.movements)
-    swallow(running, before)
-    places = set(running.market.movements) - before
+async def swallowed_and_found(stage: Stage, number: int) -> Swept:
+    """Swallow webhooks, let `faurya-gateway reconcile` look, and say of how many it found the money."""
+    if number == 0:
+        return Swept()
+    told = swallow(stage, number)
     started = time.monotonic()
-    await asyncio.gather(*(_reconcile(running, f"{shop.name}/{CONNECTION}") for shop in SHOPS))
-    await running.drain()
-    found = await _booked(running, places)
-    return Swept(swallowed=len(places), found=found, seconds=time.monotonic() - started)
+    await asyncio.gather(*(_reconcile(stage, f"{shop.name}/{CONNECTION}") for shop in SHOPS))
+    seconds = time.monotonic() - started
+    await drained(stage)
+    swept = await _swept(stage)
+    found = sum(place in swept for place in told.values())
+    return Swept(swallowed=len(told), found=found, seconds=seconds)
 
 
-def swallow(running: Any, before: set[tuple[str, str]]) -> None:
-    """Let things happen at Paddle of which no webhook tells; several webhooks may tell of one movement."""
-    while len(running.market.movements.keys() - before) < running.plan.swallowed:
-        for event in running.market.sell():
+def swallow(stage: Stage, number: int) -> dict[Place, Place]:
+    """Let things happen at Paddle of which no webhook tells; return of each event which movement it is."""
+    told: dict[Place, Place] = {}
+    while len(told) < number:
+        for event in stage.market.sell():
             if event.tells:
-                running.paddle.happen(event, swallowed=True, ago=AGO)
-                running.paddle.swallowed.add((event.movement.site, event.id))
+                stage.paddle.happen(event, swallowed=True, ago=AGO)
+                told[event.movement.site, event.id] = event.movement.site, event.movement.key
+    stage.paddle.swallowed |= told.keys()
+    return told
 
 
-async def _reconcile(running: Any, place: str) -> None:
-    code, said = await _run(running, place, "--since", "1d", "--apply")
+async def _reconcile(stage: Stage, place: str) -> None:
+    code, said = await _run(stage, place, "--since", "1d", "--apply")
     if code != 0:
-        running.say(f"reconcile {place}: exit {code}: {said[-2000:]}")
+        stage.say(f"reconcile {place}: exit {code}: {said[-2000:]}")
 
 
-async def _booked(running: Any, places: set[tuple[str, str]]) -> int:
-    connection = await asyncpg.connect(running.database)
+async def _swept(stage: Stage) -> set[Place]:
+    connection = await asyncpg.connect(stage.database)
     try:
         rows = await connection.fetch("SELECT site, revenue_key FROM ledger WHERE source = 'sweep'")
     finally:
         await connection.close()
-    return len(places & {(row["site"], row["revenue_key"]) for row in rows})
+    return {(row["site"], row["revenue_key"]) for row in rows}
 
 
-async def _run(running: Any, *words: str) -> tuple[int, str]:
-    config = [] if "--help" in words else ["--config", str(running.folder / "config.yaml")]
+async def _run(stage: Stage, *words: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *RECONCILE, *words, *config,
-        cwd=running.folder, env=environment(running.database),
+        sys.executable, *RECONCILE, *words, "--config", str(stage.config),
+        cwd=stage.folder, env=environment(stage.database),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     said, _ = await asyncio.wait_for(process.communicate(), FOUND_SECONDS)

@@ -108,6 +108,10 @@ def not_understand(history: History) -> None:
     history.inbox = {**history.inbox, ("acme", f"evt_{SALE.key}"): Kept(outcome="unreadable", reason="malformed")}
 
 
+def give_away(history: History) -> None:
+    history.inbox = {**history.inbox, ("acme", f"evt_{SALE.key}"): Kept(outcome="ignored", reason="other_site")}
+
+
 def not_book(history: History) -> None:
     history.ledger = without(history.ledger, P)
     history.outbox = without(history.outbox, P)
@@ -200,7 +204,8 @@ def forget_how_it_ended(history: History) -> None:
         (lose, "lost: acknowledged but not in the inbox"),
         (never_accept, "lost: never accepted"),
         (never_read, "lost: never read"),
-        (not_understand, "unexplained: unreadable"),
+        (not_understand, "unexplained: webhook ended oddly"),
+        (give_away, "unexplained: webhook ended oddly"),
         (not_book, "lost: acknowledged but not in the ledger"),
         (book_something_else, "wrong: booked otherwise than sold"),
         (book_for_somebody_else, "wrong: booked otherwise than sold"),

@@ -22,5 +22,4 @@ async def test_a_short_storm_loses_nothing_and_doubles_nothing_wrongly(tmp_path:
     assert not violations, report.text(result, violations)
     assert len(result.faults) == len(FAULTS)
     assert sum(movement.is_sale for movement in result.history.movements.values()) >= plan.sales
-    if result.swept.skipped is None:
-        assert result.swept.found == result.swept.swallowed
+    assert result.swept.found == result.swept.swallowed >= plan.swallowed
