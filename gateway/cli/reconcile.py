@@ -138,7 +138,8 @@ def _show(found: "Reconciliation", apply: str) -> None:
     if sys.stderr.isatty():
         typer.echo(err=True)
     what = f"{found.site}/{found.connection} from {found.since:%Y-%m-%d %H:%M} to {found.until:%Y-%m-%d %H:%M} UTC"
-    say(f"{what}: {found.tally.listed - found.tally.counts[Result.BEFORE]} movements listed")
+    listed = found.tally.listed - found.tally.counts[Result.BEFORE]
+    say(f"{what}: {listed} movement{'' if listed == 1 else 's'} listed")
     if found.lists_since:
         say(f"The provider lists nothing from before {found.lists_since:%Y-%m-%d %H:%M} UTC.", "yellow")
     counts = [(found.word(result), found.tally.counts[result]) for result in Result if result is not Result.BEFORE]

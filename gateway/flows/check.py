@@ -191,7 +191,7 @@ def _of_refusal(row: RefusalRow, kept_at: datetime | None, now: datetime) -> Fin
 
 
 def _of_hold(hold: SiteHold) -> Finding:
-    why = HOLDS.get(hold.reason, hold.reason)
+    why = HOLDS.get(hold.reason, hold.reason) + (f": {hold.note}" if hold.note else "")
     until = f"tried again at {_when(hold.until)}" if hold.until else "until somebody lifts it (`holds lift`)"
     facts = {"reason": hold.reason, "since": hold.since.isoformat()}
     text = f"on hold since {_when(hold.since)}, {until}: {why}"

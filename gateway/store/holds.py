@@ -10,13 +10,14 @@ from gateway.store.pool import Connection
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteHold:
-    """One site on hold. `until` is the next probe; None means until somebody lifts it."""
+    """One site on hold. `until` is the next probe; None means until somebody lifts it. `note` is the operator's."""
 
     site: str
     since: datetime
     until: datetime | None
     reason: str
     probes: int
+    note: str | None = None
 
 
 async def find(connection: Connection, site: str) -> SiteHold | None:
@@ -29,7 +30,7 @@ async def find_all(connection: Connection, sites: Sequence[str]) -> list[SiteHol
     """Return the holds of these sites."""
     rows = await connection.fetch(
         """
-        SELECT site, since, until, reason, probes FROM holds
+        SELECT site, since, until, reason, probes, note FROM holds
         WHERE site = ANY($1::text[]) AND destination = $2 ORDER BY site
         """,
         sites,

@@ -122,7 +122,7 @@ async def test_on_a_terminal_it_says_how_far_it_is(shop: tuple[Harness, Folder])
     told = os.read(master, 4096).decode()
     os.close(master)
     assert "1 pages, 1 movements" in told
-    assert b"1 movements listed" in out
+    assert b"1 movement listed" in out
 
 
 @pytest.mark.parametrize(

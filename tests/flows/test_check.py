@@ -105,14 +105,20 @@ def test_no_work_is_nothing_to_tell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("until", "reason", "said"),
+    ("until", "reason", "note", "said"),
     [
-        (NOW, "quota", "tried again at 2026-09-01 12:00:00 UTC: Faurya says that the account's event limit"),
-        (None, "new_reason", "until somebody lifts it (`holds lift`): new_reason"),
+        (NOW, "quota", None, "tried again at 2026-09-01 12:00:00 UTC: Faurya says that the account's event limit"),
+        (None, "new_reason", None, "until somebody lifts it (`holds lift`): new_reason"),
+        (
+            None,
+            "operator",
+            "they move",
+            "until somebody lifts it (`holds lift`): somebody put the site on hold: they move",
+        ),
     ],
 )
-def test_a_hold_is_a_problem(until: datetime | None, reason: str, said: str) -> None:
-    hold = SiteHold(site="acme", since=NOW, until=until, reason=reason, probes=0)
+def test_a_hold_is_a_problem(until: datetime | None, reason: str, note: str | None, said: str) -> None:
+    hold = SiteHold(site="acme", since=NOW, until=until, reason=reason, probes=0, note=note)
     (found,) = of_database(Seen(holds=[hold]), NOW)
     assert found.level == "problem"
     assert said in found.text
