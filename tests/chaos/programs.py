@@ -22,8 +22,13 @@ STARTED = b"gateway.started"
 GATEWAY = ("-m", "gateway")
 
 
+NOT_FOR_THEM = ("FAURYA_", "FORCE_", "GATEWAY_", "COV")
+"""Variables that would change what the programs do; measuring coverage would only make them slow."""
+
+
 def environment(database: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FAURYA_", "FORCE_", "GATEWAY_"))}
+    """Return the environment of a program that reaches the database at this address."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_FOR_THEM)}
     return {**kept, "PYTHONPATH": str(ROOT), "CHAOS_DATABASE": database, "COLUMNS": "200"}
 
 
