@@ -61,6 +61,11 @@ class Worker:
         self._stopping.set()
         self._signal.set()
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping.is_set()
+
     async def run(self) -> None:
         """Work until `stop`."""
         await self.probe_now()

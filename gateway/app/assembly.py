@@ -116,11 +116,8 @@ async def _working(worker: Worker | None, clock: SharedClock | None, database: D
     if worker is None:
         yield
         return
-    keeping = None
-    if clock is not None:
-        await clock.measure(database)
-        keeping = asyncio.create_task(clock.keep(database), name="clock")
-    task = asyncio.create_task(worker.run(), name="worker")
+    keeping = asyncio.create_task(clock.keep(database), name="clock") if clock else None
+    task = asyncio.create_task(_work(worker, clock, database), name="worker")
     try:
         yield
     finally:
@@ -128,6 +125,13 @@ async def _working(worker: Worker | None, clock: SharedClock | None, database: D
         await task
         if keeping is not None:
             keeping.cancel()
+
+
+async def _work(worker: Worker, clock: SharedClock | None, database: Database) -> None:
+    """Claim nothing before the clock is known: one that is fast would rob the others."""
+    while clock and not worker.stopping and not await clock.measure(database):  # noqa: ASYNC110 - of the world outside
+        await asyncio.sleep(LOOK_SECONDS)
+    await worker.run()
 
 
 def _wire(

@@ -33,13 +33,13 @@ class SharedClock:
         """Return the moment, aware UTC."""
         return self.own() + self.off
 
-    async def measure(self, database: Database) -> None:
-        """Compare the clocks; where the database cannot be asked, the last correction stays."""
+    async def measure(self, database: Database) -> bool:
+        """Compare the clocks; False where the database cannot be asked, and the last correction stays."""
         before = self.own()
         try:
             theirs = await health.clock(database)
         except StoreError:
-            return
+            return False
         after = self.own()
         off = theirs - (before + (after - before) / 2)
         off = off if abs(off) > TOLERATED + (after - before) / 2 else timedelta(0)
@@ -50,6 +50,7 @@ class SharedClock:
                 hint="this machine's clock against the database's",
             )
         self.off = off
+        return True
 
     async def keep(self, database: Database) -> None:
         """Measure now and then, for ever."""

@@ -18,7 +18,7 @@ LONGEST_RETRY_AFTER = timedelta(hours=24)
 """A longer `Retry-After` is cut: a typing mistake on the other side must not stop a site for a year."""
 
 SHORTEST_RETRY_AFTER = timedelta(seconds=10)
-"""A shorter `Retry-After` is raised: zero would make the probe a busy loop."""
+"""A shorter `Retry-After` of a quota is raised: zero would make the probe a busy loop."""
 
 QUOTA_WAITS = (timedelta(minutes=15), timedelta(hours=4))
 """First and longest wait for a used-up quota. It is a plan's limit, not a speed limit: minutes rarely help."""
@@ -44,7 +44,8 @@ def next_probe(
     if reason is HoldReason.OPERATOR:
         return None
     if retry_after is not None:
-        asked = min(max(retry_after, SHORTEST_RETRY_AFTER), LONGEST_RETRY_AFTER)
+        shortest = OPEN_WAITS[0] if reason is HoldReason.UNAVAILABLE else SHORTEST_RETRY_AFTER
+        asked = min(max(retry_after, shortest), LONGEST_RETRY_AFTER)
         return asked * (1 + JITTER * draw)
     first, longest = WAITS.get(reason, FAULT_WAITS)
     doublings = min(previous_probes, 10)  # a hold may last for years; 2^10 is past every longest wait

@@ -1,5 +1,6 @@
 """Workers go by the database's clock, so that one whose own is off takes nothing that another still does."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -84,3 +85,22 @@ async def test_a_webhook_received_by_a_fast_clock_is_read_at_once(database_url: 
         gateway.clock.moment = utc_now() + HOUR
         await gateway.happen(RevenueKind.PURCHASE, payment_id="p1", settle=False)
         assert await gateway.rows("SELECT due_at <= now() AS due FROM inbox") == [{"due": True}]
+
+
+async def test_nothing_is_claimed_before_the_clock_is_known(database_url: str, tmp_path: Path) -> None:
+    async with (
+        line_to(database_url) as line,
+        harness(database_url, tmp_path, through=line.url, with_worker=False) as gateway,
+    ):
+        gateway.clock.moment = utc_now()
+        await gateway.happen(RevenueKind.PURCHASE, payment_id="p1", settle=False)
+        await gateway.database.execute("UPDATE inbox SET due_at = now() + interval '30 minutes'")
+        source = Source(path=gateway.config_path, environ={}, registry=gateway.gateway.source.registry)
+        async with running(source, source.load(), with_worker=True, now=lambda: utc_now() + HOUR) as other:
+            await line.cut()  # before the worker had a moment to ask
+            await asyncio.sleep(0.2)
+            await line.mend()
+            while not other.worker_beats():
+                await asyncio.sleep(0.05)
+            assert other.worker is not None
+            assert await gateway.rows("SELECT attempts FROM inbox") == [{"attempts": 0}]

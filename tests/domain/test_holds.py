@@ -37,6 +37,11 @@ def test_retry_after_beats_our_schedule_within_reason(asked, wait):
     assert next_probe(HoldReason.QUOTA, 7, asked, 0.0) == wait
 
 
+@pytest.mark.parametrize(("asked", "wait"), [(0, 1), (2, 2), (60, 60)])
+def test_an_open_circuit_is_probed_when_faurya_says_so_after_a_second_at_least(asked, wait):
+    assert next_probe(HoldReason.UNAVAILABLE, 3, timedelta(seconds=asked), 0.0) == timedelta(seconds=wait)
+
+
 def test_jitter_never_undercuts_what_the_other_side_asked_for():
     asked = timedelta(minutes=10)
     assert next_probe(HoldReason.QUOTA, 0, asked, 0.999) > asked * 1.19
