@@ -20,7 +20,7 @@ from bench.place import Place, place
 from bench.report import Failed, Section, page, write
 from bench.scale import FULL, QUICK, TINY, Scale
 
-BENCHES = ("accept", "latency", "pipeline", "growth", "burst", "memory", "startup", "several")
+BENCHES = ("accept", "latency", "pipeline", "growth", "burst", "neighbours", "memory", "startup", "several")
 RESULTS = Path(__file__).parent / "results"
 TEN_MILLION = 10_000_000
 

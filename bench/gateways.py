@@ -1,8 +1,9 @@
 """The real gateway as a process of its own, on a configuration made for the bench."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from bench.bodies import SECRET
 from bench.children import PYTHON, Child, answers, child, free_port
@@ -46,9 +47,9 @@ def secret_of(site: str) -> str:
     return SECRET if site == SITE else f"{SECRET}_{site}"
 
 
-def configuration(*, port: int, database: str, faurya: str, sites: Sequence[str]) -> str:
-    """Return a config.yaml."""
-    parts = [SITES.format(site=site, faurya=faurya, secret=secret_of(site)) for site in sites]
+def configuration(*, port: int, database: str, faurya: str, sites: Sequence[str], apart: Mapping[str, str]) -> str:
+    """Return a config.yaml; `apart` names the sites whose Faurya is another."""
+    parts = [SITES.format(site=site, faurya=apart.get(site, faurya), secret=secret_of(site)) for site in sites]
     return HEAD.format(port=port, database=database) + "".join(parts)
 
 
@@ -62,11 +63,12 @@ async def gateway(
     processes: int = 1,
     faurya: str = "http://127.0.0.1:9",
     sites: Sequence[str] = (SITE,),
+    apart_faurya: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Served]:
     """Yield `serve`, with its worker, without it, or with the worker `apart` in a process of its own."""
     port = free_port()
     path = place.folder / f"gateway-{port}.yaml"
-    path.write_text(configuration(port=port, database=database, faurya=faurya, sites=sites))
+    path.write_text(configuration(port=port, database=database, faurya=faurya, sites=sites, apart=apart_faurya))
     command = [PYTHON, "-m", "gateway", "serve", "--config", str(path), "--processes", str(processes)]
     if not worker or apart:
         command.append("--no-worker")
