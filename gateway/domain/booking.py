@@ -8,7 +8,7 @@ from datetime import datetime
 
 from gateway.domain.attribution import NOBODY, Attribution, AttributionSource, choose
 from gateway.domain.books import SALES, Books, Dispatch, Entry, Rules, refs_of
-from gateway.domain.claims import claimed, first_of, missing, own_checkout
+from gateway.domain.claims import claimed, first_of, missing, own_checkout, refs_in_the_end
 from gateway.domain.delivery import Status
 from gateway.domain.dispatch import freeze
 from gateway.domain.money import Money
@@ -62,7 +62,7 @@ def decide(
     if wait_for and may_wait:
         return Wait(wait_for)
     if ours is None:
-        return OtherSite(())
+        return OtherSite(refs_in_the_end(event))
     moved = _moved(event, rules, books)
     if moved is None:
         return Already(None)
@@ -147,9 +147,12 @@ def _fill(known: Entry, event: RevenueEvent, rules: Rules, books: Books) -> Book
 
 
 def _with_figures(booked: RevenueEvent, event: RevenueEvent) -> RevenueEvent:
-    """Return the booked event with the figures that it lacks, where they belong to the amount that was booked."""
-    is_part = event.cumulative and event.amount != booked.amount
-    if is_part or event.amount.currency != booked.amount.currency:
+    """
+    Return the booked event with the figures that it lacks, where they belong to the amount that was booked.
+
+    The tax of another gross is not this one's: taking it would send a figure that nobody named.
+    """
+    if event.amount != booked.amount:
         return booked
     return replace(booked, tax=booked.tax or event.tax, net=booked.net or event.net)
 

@@ -2,7 +2,7 @@
 Whose money it is, what it refers to, and what it waits for: the connection's claims, held against the books. Pure.
 """
 
-from gateway.domain.books import SALES, Books, Entry, KnownCheckout, Rules, payment_ref, subscription_ref
+from gateway.domain.books import SALES, Books, Entry, KnownCheckout, Rules, payment_ref, refs_of, subscription_ref
 from gateway.domain.revenue import RevenueEvent, RevenueKind
 
 
@@ -20,9 +20,19 @@ def claimed(event: RevenueEvent, rules: Rules, books: Books) -> bool | None:
         return _listed(event, rules, books)
     if _began(event, rules, books) or first_of(event, rules, books):
         return True
-    if event.subscription_id is None or not (event.kind is RevenueKind.RENEWAL or _order(event, rules, books)):
+    if event.subscription_id is None or _names_another(event, rules, books):
         return False
     return False if _is_foreign(subscription_ref(event.subscription_id), rules, books) else None
+
+
+def refs_in_the_end(event: RevenueEvent) -> tuple[str, ...]:
+    """
+    Return what later events can refer to, once money whose owner is undecided has waited long enough.
+
+    A purchase that names no order was most likely its subscription's first sale, sold elsewhere. Of anything else the
+    sale that says whose it is may still come; and should ours come after all, it is claimed in spite of this.
+    """
+    return refs_of(event) if event.kind is RevenueKind.PURCHASE and event.reference is None else ()
 
 
 def _listed(event: RevenueEvent, rules: Rules, books: Books) -> bool | None:
@@ -57,6 +67,12 @@ def _order(event: RevenueEvent, rules: Rules, books: Books) -> KnownCheckout | N
     """Return the checkout of ours that the event's reference names; a browser may have written the reference."""
     order = books.orders.get(event.reference or "")
     return order if order and order.connection == rules.connection else None
+
+
+def _names_another(event: RevenueEvent, rules: Rules, books: Books) -> bool:
+    """Say whether a purchase names an order that is not ours. Later charges carry the order id they began with."""
+    is_purchase = event.kind is RevenueKind.PURCHASE
+    return is_purchase and event.reference is not None and _order(event, rules, books) is None
 
 
 def first_of(event: RevenueEvent, rules: Rules, books: Books) -> Entry | None:

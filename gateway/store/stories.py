@@ -34,11 +34,22 @@ class Found:
         return bool(self.checkouts or self.webhooks or self.ledger)
 
 
+# A refund or a renewal that was booked before its sale has not inherited the order id: the sale leads to it.
 LEDGER = """
-SELECT * FROM ledger WHERE site = $1 AND (order_id = $2 OR visitor_id = $2
-    OR (connection, payment_id) IN (SELECT connection, payment_id FROM ledger WHERE site = $1 AND (
+WITH ordered AS (
+    SELECT connection, payment_id, subscription_id FROM ledger WHERE site = $1 AND order_id = $2
+), named AS (
+    SELECT connection, payment_id FROM ordered
+    UNION
+    SELECT later.connection, later.payment_id FROM ordered JOIN ledger AS later USING (connection, subscription_id)
+    WHERE later.site = $1 AND later.order_id IS NULL
+    UNION
+    SELECT connection, payment_id FROM ledger WHERE site = $1 AND (
         payment_id = $2 OR checkout_id = $2 OR subscription_id = $2 OR event_key = $2
-        OR revenue_key IN ($2, 'payment:' || $2, 'refund:' || $2, 'reversal:' || $2))))
+        OR revenue_key IN ($2, 'payment:' || $2, 'refund:' || $2, 'reversal:' || $2))
+)
+SELECT * FROM ledger WHERE site = $1 AND (visitor_id = $2
+    OR (connection, payment_id) IN (SELECT connection, payment_id FROM named))
 ORDER BY occurred_at, revenue_key LIMIT $3
 """
 

@@ -82,6 +82,22 @@ def test_figures_in_another_currency_are_not_taken(open_desk):
     assert desk.decide(desk.purchase(currency="EUR", tax=1000)) == Already("evt_1")
 
 
+@pytest.mark.parametrize("minor", [6499, 6501, 13000])
+def test_the_tax_of_another_gross_is_not_taken(open_desk, minor):
+    desk = open_desk(basis="net_of_tax")
+    desk.book(desk.purchase(minor=6500))
+    assert desk.decide(desk.purchase(minor=minor, tax=1000, net=5000)) == Already("evt_1")
+    assert desk.book(desk.purchase(minor=6500, tax=900)).dispatch.amount_minor == 5600
+
+
+def test_ids_are_taken_whatever_the_gross(open_desk):
+    desk = open_desk(api="payments")
+    assert desk.book(desk.purchase(minor=6500)).dispatch.status is Status.UNATTRIBUTED
+    filled = desk.book(desk.purchase(minor=6600, tax=1000, visitor="late"))
+    assert (filled.entry.attribution.visitor_id, filled.entry.event.tax) == ("late", None)
+    assert filled.dispatch.amount_minor == 6500
+
+
 @pytest.mark.parametrize(
     ("status", "attempted"),
     [

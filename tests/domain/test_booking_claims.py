@@ -135,9 +135,41 @@ def test_own_checkouts_takes_every_payment_of_a_subscription_that_it_began(open_
     assert isinstance(desk.decide(later), Booked)
 
 
-def test_a_sale_on_a_new_subscription_of_somebody_else_is_foreign_at_once(open_desk):
+def test_a_sale_of_another_order_on_a_new_subscription_is_foreign_at_once(open_desk):
     desk = open_desk(claims="own_checkouts")
-    assert desk.decide(desk.purchase(checkout_id="txn_1", subscription_id="sub_1")) == FOREIGN_SUBSCRIPTION
+    desk.knows_checkout("order-2", "chk_2", connection="stripe")
+    for reference in ("order-1", "order-2"):
+        sale = desk.purchase(checkout_id="txn_1", reference=reference, subscription_id="sub_1")
+        assert desk.decide(sale) == FOREIGN_SUBSCRIPTION
+
+
+def test_a_later_charge_that_overtakes_its_first_sale_and_names_nothing_waits_for_it(open_desk):
+    desk = open_desk(claims="own_checkouts")
+    desk.knows_checkout("order-1", "txn_1", visitor_id="anna")
+    charge = desk.purchase("txn_2", checkout_id="txn_2", subscription_id="sub_1", visitor="v")
+    assert desk.decide(charge) == Wait("subscription:sub_1")
+    desk.book(desk.purchase("txn_1", checkout_id="txn_1", subscription_id="sub_1"))
+    booked = desk.book(charge)
+    assert (booked.entry.attribution.visitor_id, booked.entry.order_id) == ("anna", "order-1")
+
+
+def test_a_sale_on_a_subscription_that_nobody_claims_is_foreign_after_the_wait_and_so_is_what_follows(open_desk):
+    desk = open_desk(claims="own_checkouts")
+    sale = desk.purchase(checkout_id="txn_1", subscription_id="sub_1")
+    ended = desk.decide(sale, may_wait=False)
+    assert ended == FOREIGN_SUBSCRIPTION
+    desk.foreign(*ended.refs)
+    assert isinstance(desk.decide(desk.renewal("txn_2")), OtherSite)
+    assert isinstance(desk.decide(desk.refund()), OtherSite)
+
+
+def test_our_first_sale_is_ours_also_after_its_charge_was_given_up(open_desk):
+    desk = open_desk(claims="own_checkouts")
+    desk.knows_checkout("order-1", "txn_1")
+    given_up = desk.decide(desk.purchase("txn_2", subscription_id="sub_1"), may_wait=False)
+    desk.foreign(*given_up.refs)
+    desk.book(desk.purchase("txn_1", checkout_id="txn_1", subscription_id="sub_1"))
+    assert isinstance(desk.decide(desk.renewal("txn_3")), Booked)
 
 
 @pytest.mark.parametrize("may_wait", [True, False])

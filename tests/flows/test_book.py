@@ -240,11 +240,13 @@ async def test_a_figure_that_comes_later_is_filled_in_and_the_frozen_amount_goes
             "payment:p1": ("pending", "waiting_for_amount"),
             "refund:r1": ("pending", "waiting_for_amount"),
         }
-        await gateway.happen(PURCHASE, payment_id="p1", amount=usd(9999), tax=200)
+        await gateway.happen(PURCHASE, payment_id="p1", amount=usd(9999), tax=1500)
+        assert (await gateway.deliveries())["payment:p1"] == ("pending", "waiting_for_amount"), "the tax of 99.99"
+        await gateway.happen(PURCHASE, payment_id="p1", amount=usd(1000), tax=200)
         await gateway.happen(REFUND, payment_id="p1", refund_id="r1", amount=usd(500), tax=100)
         assert await gateway.deliveries() == {"payment:p1": ("recorded", None), "refund:r1": ("recorded", None)}
         assert [one["sent"] for one in await gateway.recorded()] == ["800", "-400"]
-        assert (await gateway.inbox())[2:] == [("ignored", "already_booked")] * 2
+        assert (await gateway.inbox())[2:] == [("ignored", "already_booked")] * 3
         await gateway.happen(PURCHASE, payment_id="p1", amount=usd(1000), tax=1, net=5)
         assert await ledger(gateway, "amount_minor, tax_minor, net_minor") == [(1000, 200, 5), (500, 100, None)]
         assert len(await gateway.recorded()) == 2
@@ -338,11 +340,30 @@ async def test_own_checkouts_take_what_they_began_and_nothing_else(database_url:
         assert await ledger(gateway, "revenue_key, visitor_id, attribution_source") == [
             ("payment:p1", "carla", "checkout"), ("payment:p2", "carla", "checkout"), ("refund:r1", "carla", "payment"),
         ]  # fmt: skip
-        await gateway.happen(PURCHASE, payment_id="x1", checkout_id="chk_theirs", subscription_id="their_sub")
+        theirs = {"subscription_id": "their_sub", "reference": "their-order"}
+        await gateway.happen(PURCHASE, payment_id="x1", checkout_id="chk_theirs", **theirs)
         await gateway.happen(RENEWAL, payment_id="x2", subscription_id="their_sub")
         await gateway.happen(REFUND, payment_id="x1", refund_id="x3")
         assert (await gateway.inbox())[3:] == [("ignored", "other_site")] * 3
         assert len(await ledger(gateway)) == 3
+
+
+async def test_a_later_charge_that_overtakes_its_subscription_is_booked_after_it_and_a_foreign_one_given_up(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Nothing in a charge need say that it is one; a sale that began nowhere of ours looks the same at first."""
+    async with harness(database_url, tmp_path, text=claiming("own_checkouts")) as gateway:
+        order, checkout = await bought(gateway)
+        await gateway.happen(PURCHASE, payment_id="p2", checkout_id="chk_charge", subscription_id="sub")
+        await gateway.happen(PURCHASE, payment_id="x1", checkout_id="chk_theirs", subscription_id="their_sub")
+        assert await gateway.inbox() == [("received", "waiting_for_sale")] * 2
+        await gateway.happen(PURCHASE, payment_id="p1", checkout_id=checkout, subscription_id="sub", reference=order)
+        assert await ledger(gateway, "revenue_key, visitor_id") == [("payment:p1", "carla"), ("payment:p2", "carla")]
+        await gateway.forward(timedelta(hours=24))
+        await gateway.happen(RENEWAL, payment_id="x2", subscription_id="their_sub")
+        await gateway.happen(REFUND, payment_id="x1", refund_id="x3")
+        booked, other = ("booked", None), ("ignored", "other_site")
+        assert await gateway.inbox() == [booked, other, booked, other, other]
 
 
 async def test_a_claimed_list_takes_its_prices_and_their_refunds(database_url: str, tmp_path: Path) -> None:

@@ -112,6 +112,27 @@ async def test_a_payment_id_tells_the_sale_and_its_refund_in_order(gateway: Harn
     assert story.checkout["order_id"] == created["orderId"]
 
 
+async def test_an_order_id_finds_what_was_booked_before_its_sale(gateway: Harness) -> None:
+    """With ids of their own a renewal and a refund need not wait, and have nothing to take an order id from."""
+    created, shared = await bought(gateway, faVisitorId="site_1:anna"), {"subscription_id": "sub_0001"}
+    await gateway.happen(RENEWAL, payment_id="pay_0002", attribution=ANNA, **shared)
+    await gateway.happen(REFUND, payment_id="pay_0002", refund_id="ref_0002", amount=Money(100, "USD"))
+    await gateway.happen(REFUND, payment_id="pay_0001", refund_id="ref_0001", attribution=ANNA)
+    await gateway.happen(PURCHASE, payment_id="pay_0001", reference=created["orderId"], **shared)
+    await gateway.happen(PURCHASE, payment_id="pay_0009", subscription_id="sub_0009", attribution=ANNA)
+    found = {line["key"]: line["order_id"] for line in (await told(gateway, created["orderId"])).revenue}
+    assert found == {
+        "payment:pay_0001": created["orderId"], "payment:pay_0002": None, "refund:ref_0001": None,
+        "refund:ref_0002": None,
+    }  # fmt: skip
+
+
+async def test_an_order_id_finds_no_other_order_of_its_subscription(gateway: Harness) -> None:
+    for number in (1, 2):
+        await gateway.happen(PURCHASE, payment_id=f"pay_{number}", reference=f"order-{number}", subscription_id="sub")
+    assert [line["key"] for line in (await told(gateway, "order-1")).revenue] == ["payment:pay_1"]
+
+
 async def test_a_checkout_that_nobody_paid_is_pending(gateway: Harness) -> None:
     created = await bought(gateway, faVisitorId=17)
     story = await told(gateway, created["orderId"])

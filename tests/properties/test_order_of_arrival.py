@@ -29,7 +29,9 @@ def _life(draw: Any, number: int) -> tuple[list[KnownCheckout], list[RevenueEven
     ours, own = draw(st.booleans()), {"attribution": who(number)}
     checkout, subscription = f"chk{number}", f"sub{number}" if draw(st.booleans()) else None
     checkouts, events = [], []
-    begins: dict[str, Any] = {"checkout_id": checkout, "subscription_id": subscription, "reference": f"order{number}"}
+    begins: dict[str, Any] = {"checkout_id": checkout, "subscription_id": subscription}
+    if ours or draw(st.booleans()):
+        begins["reference"] = f"order{number}"
     if ours:
         checkouts.append(
             KnownCheckout(order_id=f"order{number}", connection="paddle", checkout_id=checkout, attribution=who(number))
@@ -39,12 +41,14 @@ def _life(draw: Any, number: int) -> tuple[list[KnownCheckout], list[RevenueEven
     first = moved(RevenueKind.PURCHASE, f"{number}.0", f"{number}.0", 100, items=items, tax=10, **begins, **in_webhook)
     events.append(first)
     for month in range(1, draw(st.integers(0, 2)) + 1 if subscription else 0):
-        named = own if draw(st.booleans()) else {}
+        kind = draw(st.sampled_from([RevenueKind.RENEWAL, RevenueKind.PURCHASE]))  # a charge looks like a first sale
+        is_charge = kind is RevenueKind.PURCHASE
+        named = own if is_charge or draw(st.booleans()) else {}
         renewed = f"{number}.{month}"
         month_later = {"occurred_at": START + timedelta(days=30 * month), "subscription_id": subscription}
-        has_items = draw(st.booleans())
+        has_items = is_charge or draw(st.booleans())
         events.append(
-            moved(RevenueKind.RENEWAL, renewed, renewed, 50, items=items if has_items else (), **month_later, **named)
+            moved(kind, renewed, renewed, 50, items=items if has_items else (), **month_later, **named)
         )
     for position in range(draw(st.integers(0, 2))):
         sale = draw(st.sampled_from(events)) if position == 0 else first
@@ -93,7 +97,7 @@ def _books_of(world: World, events: list[RevenueEvent], **rules: Any) -> Ledger:
             moved_so_far = refunded.get(place, (0, 0))
             refunded[place] = (moved_so_far[0] + event.amount.minor, moved_so_far[1] + event.tax.minor)
         else:
-            order_id = entry.order_id if event.kind is RevenueKind.PURCHASE else None  # others only inherit one
+            order_id = entry.order_id if event.key.endswith(".0") else None  # others only inherit one
             lines.add((event.key, event.kind, event.amount, event.tax, order_id, entry.attribution))
     return Ledger(frozenset(lines), frozenset(refunded.items()), still)
 
