@@ -3,7 +3,7 @@ Webhooks as received leave after `retention.raw_days`: bodies, headers, queries 
 
 What leaves is what may hold personal data. The row of each webhook stays, with its key, outcome and reason, so that a
 repeat is recognised for ever. A webhook that is still to be read keeps its bytes until it is read; an unreadable one
-keeps them for `replay` no longer than the others.
+keeps them for `replay` no longer than the others. Expected payments of connections that were removed leave as well.
 
 Every process may do this at the same time; rows that one has locked are skipped by the other.
 """
@@ -28,6 +28,7 @@ async def forget_old(context: Context, config: Config, stopping: asyncio.Event) 
     before = context.now() - timedelta(days=config.retention.raw_days)
     async with context.database.transaction() as connection:
         await retention.forget_callers(connection, before)
+        await retention.forget_watches(connection, before)
         sites = await retention.sites(connection, before)
     forgotten = 0
     for site in sites:

@@ -1,4 +1,4 @@
-"""What leaves after a while: the bytes and addresses of webhooks, as received. The rows stay."""
+"""What leaves after a while: the bytes and addresses of webhooks, as received, and looks that nobody makes any more."""
 
 from datetime import datetime
 
@@ -47,4 +47,15 @@ async def forget_callers(connection: Connection, before: datetime) -> None:
     """Forget who was refused before `before`; one row for each connection there is."""
     await connection.execute(
         "UPDATE refusals SET remote_ip = NULL WHERE last_at < $1 AND remote_ip IS NOT NULL", before
+    )
+
+
+async def forget_watches(connection: Connection, before: datetime) -> None:
+    """Stop expecting payments that were to be looked up before `before`: their connection is not configured any more."""
+    await connection.execute(
+        """
+        DELETE FROM watches WHERE (site, order_id) IN (
+            SELECT site, order_id FROM watches WHERE due_at < $1 ORDER BY site, order_id FOR UPDATE SKIP LOCKED)
+        """,
+        before,
     )

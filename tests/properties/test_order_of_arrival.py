@@ -47,9 +47,7 @@ def _life(draw: Any, number: int) -> tuple[list[KnownCheckout], list[RevenueEven
         renewed = f"{number}.{month}"
         month_later = {"occurred_at": START + timedelta(days=30 * month), "subscription_id": subscription}
         has_items = is_charge or draw(st.booleans())
-        events.append(
-            moved(kind, renewed, renewed, 50, items=items if has_items else (), **month_later, **named)
-        )
+        events.append(moved(kind, renewed, renewed, 50, items=items if has_items else (), **month_later, **named))
     for position in range(draw(st.integers(0, 2))):
         sale = draw(st.sampled_from(events)) if position == 0 else first
         back, named = f"{number}.b{position}", own if draw(st.booleans()) else {}

@@ -8,6 +8,7 @@ from harness import START
 
 from gateway.domain.delivery import Answer, HoldReason
 from gateway.domain.revenue import RevenueKind
+from gateway.flows.holding import put_on_hold
 from gateway.flows.verdict import HOLDS
 from gateway.worker import MENDABLE
 from tests.properties.conftest import Walks
@@ -36,10 +37,15 @@ async def held(walker: Walker, reason: HoldReason) -> None:
     answer = BEGUN_BY[reason]
     if answer is not None:
         await walker.delivers(answer)
+    elif reason is HoldReason.OPERATOR:
+        context = walker.gateway.gateway.context
+        await put_on_hold(
+            context.database, ["acme"], "acme", now=START, note="Faurya moves", redaction=context.redaction
+        )
     else:
         await walker.sql(
             "INSERT INTO holds (site, destination, since, until, reason) VALUES ('acme', 'faurya', $1, $2, $3)",
-            START, None if reason is HoldReason.OPERATOR else START.replace(hour=13), reason.value,
+            START, START.replace(hour=13), reason.value,
         )  # fmt: skip
     assert await walker.hold_state() == reason.value
     assert await walker.outbox_state("payment:p1") == "pending: held"
@@ -97,17 +103,22 @@ async def test_a_hold_with_nothing_to_send_ends_with_the_first_delivery_that_is_
         assert (await walker.hold_state(), await walker.outbox_state("payment:p2")) == (None, "recorded")
 
 
-async def test_an_operators_hold_ends_with_the_person_who_lifts_it(walks: Walks) -> None:
-    """The command is `holds lift`."""
+@pytest.mark.parametrize("reason", HoldReason)
+async def test_any_hold_ends_with_the_person_who_lifts_it(walks: Walks, reason: HoldReason) -> None:
+    async with walks() as walker:
+        await held(walker, reason)
+        await walker.lifts()
+        await walker.delivers()
+        assert (await walker.hold_state(), await walker.outbox_state("payment:p1")) == (None, "recorded")
+
+
+async def test_an_operators_hold_ends_with_nothing_else(walks: Walks) -> None:
     async with walks() as walker:
         await held(walker, HoldReason.OPERATOR)
         walker.forward(days=30)
         await probe_now(walker.gateway)
         await walker.delivers()
         assert await walker.hold_state() == "operator"
-        await walker.sql("DELETE FROM holds")
-        await walker.delivers()
-        assert await walker.outbox_state("payment:p1") == "recorded"
 
 
 def test_the_walk_goes_through_every_reason_of_a_hold() -> None:
@@ -180,9 +191,7 @@ async def test_the_walk_goes_through_every_state_that_a_checkout_may_have(walks:
 
 # Everything else that somebody may hold.
 
-WALKED = {"inbox", "outbox", "holds", "checkouts"}
-ELSEWHERE = {"sweeps", "watches"}
-"""Tables whose leases are walked where they are worked on."""
+WALKED = {"inbox", "outbox", "holds", "checkouts", "sweeps", "watches"}
 
 
 async def test_no_table_with_a_lease_or_a_due_time_is_left_out_of_the_walk(walks: Walks) -> None:
@@ -191,4 +200,4 @@ async def test_no_table_with_a_lease_or_a_due_time_is_left_out_of_the_walk(walks
             "SELECT DISTINCT table_name FROM information_schema.columns WHERE table_schema = 'public' "
             "AND column_name IN ('lease', 'lease_until', 'due_at', 'probe_until')"
         )
-        assert {row["table_name"] for row in rows} == WALKED | ELSEWHERE
+        assert {row["table_name"] for row in rows} == WALKED

@@ -10,10 +10,12 @@ from typing import Any, Literal
 
 from harness import Harness
 from scripted import EVENT
+from replaying import replayed
 from sending import Calls, book_all_of, deliver
 
 import gateway
 from gateway.domain.delivery import Answer
+from gateway.flows.holding import lift
 from gateway.flows.trace import trace
 from gateway.sdk import RevenueEvent
 from tests.properties.world import Company
@@ -54,6 +56,14 @@ class Walker:
 
     async def sql(self, statement: str, *arguments: Any) -> None:
         await self.gateway.database.execute(statement, *arguments)
+
+    async def replays(self, query: str | None = None, visitor: str | None = None) -> None:
+        """`replay`, or with a visitor `replay --attribute`; something is taken up."""
+        assert (await replayed(self.gateway, query, visitor)).all > 0
+
+    async def lifts(self, site: str = "acme") -> None:
+        """`holds lift`."""
+        assert await lift(self.gateway.gateway.context.database, ["acme", "globex"], site)
 
     async def inbox_state(self, event_id: str = "e1") -> str:
         (row,) = await self.gateway.rows("SELECT * FROM inbox WHERE event_key = $1", event_id)
@@ -113,8 +123,6 @@ class State:
 
     enter: Step
     ways: Sequence[Way] = ()
-    commands: Sequence[str] = ()
-    """Commands that take it out, shown where they are tested themselves."""
     key: str = "payment:p1"
     basis: str = "gross"
 
@@ -126,6 +134,13 @@ def each_way(states: dict[str, State]) -> list[Any]:
         for name, state in states.items()
         for number, way in enumerate(state.ways or [None])
     ]
+
+
+def without_a_command(states: dict[str, State], *begins: str) -> set[str]:
+    """Which of the states whose names begin so has no command among its ways."""
+    found = {name for name in states if name.startswith(begins)}
+    assert found
+    return {name for name in found if "command" not in {way.how for way in states[name].ways}}
 
 
 async def words_of_check(harness: Harness, table: str) -> set[str]:
