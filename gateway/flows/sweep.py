@@ -78,7 +78,7 @@ async def _page(turn: Turn) -> Page:
         if turn.pages or turn.cursor is None:
             raise
         log().info("sweep.started_over", site=turn.opened.site, connection=turn.opened.name, error=said(turn, error))
-    turn.cursor, turn.tally = None, Tally()
+    turn.cursor, turn.tally, turn.cursors = None, Tally(), set()  # it leads to the same cursors again
     await _start_over(turn)
     return await list_revenue(turn.opened, turn.sweep.since, None, turn.deadline)
 

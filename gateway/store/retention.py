@@ -51,7 +51,7 @@ async def forget_callers(connection: Connection, before: datetime) -> None:
 
 
 async def forget_watches(connection: Connection, before: datetime) -> None:
-    """Stop expecting payments that were to be looked up before `before`: their connection is not configured any more."""
+    """Stop expecting payments that were to be looked up before `before`: their connection was removed."""
     await connection.execute(
         """
         DELETE FROM watches WHERE (site, order_id) IN (

@@ -90,6 +90,22 @@ async def test_removed_sites_and_connections_are_not_forgotten_to_forget(databas
         assert await gateway.rows("SELECT count(*) FROM ledger") == [{"count": 2}]
 
 
+async def test_payments_that_a_removed_connection_expected_are_forgotten_and_no_others(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with harness(database_url, tmp_path, with_worker=False) as gateway:
+        old = gateway.clock() - DAYS
+        for order, due_at in (("long ago", old - timedelta(seconds=1)), ("a moment later", old)):
+            await gateway.database.execute(
+                "INSERT INTO watches (site, order_id, connection, checkout_id, due_at) "
+                "VALUES ('gone', $1, 'gone', 'chk', $2)",
+                order,
+                due_at,
+            )
+        await forget(gateway)
+        assert await gateway.rows("SELECT order_id FROM watches") == [{"order_id": "a moment later"}]
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 async def test_several_processes_may_forget_at_once_and_a_stop_ends_it_after_a_batch(
     database_url: str, tmp_path: Path, processes: int

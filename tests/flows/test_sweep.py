@@ -184,6 +184,24 @@ async def test_a_cursor_that_is_not_taken_any_more_begins_the_list_again(
         assert (await row(gateway))["booked"] == 1
 
 
+async def test_a_list_begun_again_may_lead_to_the_cursor_that_was_refused(database_url: str, tmp_path: Path) -> None:
+    plugin = scripted.Scripted()
+    async with listing(database_url, tmp_path, plugin) as gateway:
+        answers: list[Any] = [
+            Page(next_cursor="a"),
+            Unavailable(),
+            Rejected("no such cursor"),
+            Page(next_cursor="a"),
+            Page(events=[movement(gateway)]),
+        ]
+        plugin.listing = lambda _since, _cursor: answers.pop(0)
+        await begin(gateway)
+        await swept(gateway)
+        await again(gateway, after=MINUTE)
+        found = await row(gateway)
+        assert (found["booked"], found["failures"], found["problem"]) == (1, 0, None)
+
+
 async def test_an_unreadable_entry_is_told_again_and_again_and_nothing_is_passed_over(
     database_url: str, tmp_path: Path
 ) -> None:

@@ -91,7 +91,7 @@ async def readers_die_of_it(walker: Walker) -> None:
 
 
 async def plugin_is_mended_and_replays(walker: Walker) -> None:
-    walker.company.readings = dict.fromkeys(walker.company.readings, [PAID])
+    walker.company.readings = {body: [PAID] for body in walker.company.readings}
     await walker.replays()
     assert await walker.inbox_state() == "received: due"
     await walker.books()

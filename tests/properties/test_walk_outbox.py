@@ -11,7 +11,7 @@ from gateway.domain.money import Money
 from gateway.domain.revenue import RevenueEvent, RevenueKind
 from tests.properties.conftest import Walks
 from tests.properties.pure_site import moved, who
-from tests.properties.walking import OK, State, Step, Walker, Way, each_way, without_a_command, words_of_check
+from tests.properties.walking import OK, State, Step, Walker, Way, each_way, in_turn, without_a_command, words_of_check
 from tests.properties.world import LEASE, probe_now
 
 SALE = moved(RevenueKind.PURCHASE, "p1", "p1", 1000, subscription_id="sub1")
@@ -49,14 +49,6 @@ def later(step: Step, **by: float) -> Step:
         await step(walker)
 
     return then
-
-
-def in_turn(*steps: Step) -> Step:
-    async def all_of_them(walker: Walker) -> None:
-        for step in steps:
-            await step(walker)
-
-    return all_of_them
 
 
 async def worker_dies_around_the_call(walker: Walker) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness import Harness
-from scripted import EVENT
 from replaying import replayed
+from scripted import EVENT
 from sending import Calls, book_all_of, deliver
 
 import gateway
@@ -104,7 +104,18 @@ def _named(word: str, reason: str | None) -> str:
     return f"{word}: {reason}" if reason else word
 
 
-Step = Callable[[Walker], Awaitable[None]]
+Step = Callable[[Any], Awaitable[None]]
+"""It is given the walker of its test."""
+
+
+def in_turn(*steps: Step) -> Step:
+    """Return one step that does these, one after the other."""
+
+    async def all_of_them(walker: Any) -> None:
+        for step in steps:
+            await step(walker)
+
+    return all_of_them
 
 
 @dataclass(frozen=True)
