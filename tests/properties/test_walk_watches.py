@@ -131,8 +131,8 @@ STATES = {
     ),
     "due": State(due, [FOUND, Way("time", "nobody works for a day", nobody_works_for_a_day, "gone")]),
     "being looked up": State(worker_dies, [FOUND, NOT_FOUND, WEBHOOK]),
-    "after 0 looks; its provider is away": State(away, [FOUND]),
-    "after 0 looks; it was just paid": State(just_paid, [Way("time", "the grace", its_grace_is_over, "gone"), WEBHOOK]),
+    "after 1 looks; its provider was away": State(away, [FOUND]),
+    "after 1 looks; it was just paid": State(just_paid, [Way("time", "the grace", its_grace_is_over, "gone"), WEBHOOK]),
     "after 1 looks; its refund was found alone": State(only_its_refund, [FOUND]),
     "of no connection": State(
         in_turn(Seller.orders, Seller.removed),
