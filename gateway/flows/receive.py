@@ -39,7 +39,7 @@ class Receiver:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._keeper: GroupCommit[inbox.Webhook, inbox.Kept] = GroupCommit(self._keep_batch)
+        self._keeper: GroupCommit[inbox.Webhook, inbox.Kept] = GroupCommit(self._keep_batch, patience=KEEP_SECONDS)
         self._notes: GroupCommit[refusals.Refusal, None] = GroupCommit(self._note_batch)
         self._doctor = SignatureDoctor(context)
         self._background: set[asyncio.Task[None]] = set()
@@ -77,8 +77,7 @@ class Receiver:
         fields = {"event_id": webhook.event_id, "event_type": webhook.event_type, "bytes": len(webhook.body)}
         place = {"site": opened.site, "connection": opened.name}
         try:
-            async with asyncio.timeout(KEEP_SECONDS):
-                kept = await self._keeper.submit(webhook)
+            kept = await self._keeper.submit(webhook)
         except (StoreError, TimeoutError) as error:
             self._context.metrics.webhooks.labels(opened.site, opened.name, "not_kept").inc()
             text = str(error) or "the database did not answer in time"

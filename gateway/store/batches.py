@@ -7,7 +7,7 @@ no timer. While one is being written, the next one gathers.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Generic, TypeVar
 
 from gateway.store.errors import StoreData
@@ -20,34 +20,66 @@ MAX_BATCH = 256
 
 
 class GroupCommit(Generic[Item, Result]):
-    """Gathers items into batches for `write`, which gets a list and returns a result for each, in order."""
+    """
+    Gathers items into batches for `write`, which gets a list and returns a result for each, in order.
 
-    def __init__(self, write: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]]) -> None:
+    With `patience`, in seconds, whoever waits longer gets a `TimeoutError`. One timer serves all who wait: it is set
+    for the oldest of them.
+    """
+
+    def __init__(
+        self, write: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]], *, patience: float | None = None
+    ) -> None:
         self._write = write
-        self._waiting: dict[asyncio.Future[Result], Item] = {}
+        self._patience = patience
+        self._waiting: dict[asyncio.Future[Result], tuple[Item, float]] = {}
+        self._writing: Sequence[tuple[asyncio.Future[Result], float]] = ()
         self._writer: asyncio.Task[None] | None = None
+        self._watch: asyncio.TimerHandle | None = None
 
     async def submit(self, item: Item) -> Result:
         """Return the item's result once its batch is committed; raise what the write raised."""
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting[future] = item
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        until = 0.0
+        if self._patience is not None:
+            until = loop.time() + self._patience
+            if self._watch is None:
+                self._watch = loop.call_at(until, self._give_up)
+        self._waiting[future] = item, until
         if self._writer is None:
-            self._writer = asyncio.create_task(self._write_all(), name="group-commit")
+            self._writer = loop.create_task(self._write_all(), name="group-commit")
         try:
             return await future
         finally:
             self._waiting.pop(future, None)  # whoever gave up leaves nothing in memory while the database is away
 
+    def _give_up(self) -> None:
+        """Fail whoever has waited for too long, and come back for the next one."""
+        loop = asyncio.get_running_loop()
+        now, self._watch = loop.time(), None
+        waiting = ((future, until) for future, (_, until) in self._waiting.items())
+        for future, until in chain(self._writing, waiting):  # in the order of their coming
+            if future.done():
+                continue
+            if until > now:
+                self._watch = loop.call_at(until, self._give_up)
+                return
+            future.set_exception(TimeoutError())
+
     async def _write_all(self) -> None:
         try:
             while self._waiting:
-                batch = [(item, future) for future, item in islice(self._waiting.items(), MAX_BATCH)]
-                for _, future in batch:
+                batch = [(item, future, until) for future, (item, until) in islice(self._waiting.items(), MAX_BATCH)]
+                for _, future, _ in batch:
                     del self._waiting[future]
-                wanted = [(item, future) for item, future in batch if not future.done()]
+                self._writing = [(future, until) for _, future, until in batch]
+                wanted = [(item, future) for item, future, _ in batch if not future.done()]
+                del batch
                 if wanted:
                     await self._write_batch(wanted)
         finally:
+            self._writing = ()
             self._writer = None
 
     async def _write_batch(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:

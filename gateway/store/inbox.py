@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -58,6 +59,9 @@ class Kept:
     new: bool
 
 
+NEW, REPEAT = Kept(True), Kept(False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """Where a webhook ended, or (`due_at` set) when and why it is read again."""
@@ -88,8 +92,9 @@ def merged(batch: Sequence[Webhook]) -> list[Webhook]:
     """Return one webhook per key, `seen` added up, the last body kept, sorted so that writers never deadlock."""
     unique: dict[tuple[str, str, str], Webhook] = {}
     for webhook in batch:
-        before = unique.get(webhook.key)
-        unique[webhook.key] = webhook if before is None else replace(webhook, seen=before.seen + webhook.seen)
+        key = webhook.key
+        before = unique.get(key)
+        unique[key] = webhook if before is None else replace(webhook, seen=before.seen + webhook.seen)
     return [unique[key] for key in sorted(unique)]
 
 
@@ -97,9 +102,12 @@ INSERTED = ("site", "connection", "event_key", "id", "event_id", "event_type", "
             "received_at", "remote_ip", "proof", "seen")  # fmt: skip
 REPEATED = ("site", "connection", "event_key", "body", "headers", "query", "method", "event_type", "proof",
             "received_at")  # fmt: skip
+inserted_of, repeated_of = attrgetter(*INSERTED), attrgetter(*REPEATED)
 
 # Due at once, also where the clock that received it is ahead of the one by which it will be read.
+# Only what was kept before comes back, which is nothing as a rule.
 INSERT = """
+WITH written AS (
 INSERT INTO inbox (site, connection, event_key, id, event_id, event_type, method, headers, query, body,
                    received_at, last_seen_at, remote_ip, proof, seen, outcome, due_at)
 SELECT site, connection, event_key, id, event_id, event_type, method, headers, query, body,
@@ -110,7 +118,9 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::text
              query, body, received_at, remote_ip, proof, seen)
 ON CONFLICT (site, connection, event_key) DO UPDATE
     SET seen = inbox.seen + EXCLUDED.seen, last_seen_at = EXCLUDED.last_seen_at
-RETURNING site, connection, event_key, (xmax = 0) AS new
+RETURNING site, connection, event_key, xmax
+)
+SELECT site, connection, event_key FROM written WHERE xmax <> 0
 """
 
 # A repeat with another body is read again while nothing is booked from it; a repeat without a proven event id is read
@@ -131,16 +141,17 @@ WHERE inbox.site = new.site AND inbox.connection = new.connection AND inbox.even
 async def keep(connection: Connection, batch: Sequence[Webhook]) -> list[Kept]:
     """Keep the webhooks, in one statement; a second one only where some were kept before."""
     rows = merged(batch)
-    inserted = await connection.fetch(INSERT, *([getattr(row, name) for row in rows] for name in INSERTED))
-    new = {(row["site"], row["connection"], row["event_key"]): row["new"] for row in inserted}
-    repeats = [row for row in rows if not new[row.key]]
+    found = await connection.fetch(INSERT, *zip(*map(inserted_of, rows), strict=True))
+    if not found and len(rows) == len(batch):
+        return [NEW] * len(batch)
+    known = {tuple(row) for row in found}
+    repeats = [row for row in rows if row.key in known]
     if repeats:
-        await connection.execute(READ_AGAIN, *([getattr(row, name) for row in repeats] for name in REPEATED))
-    fresh = {row.key for row in rows if new[row.key]}
+        await connection.execute(READ_AGAIN, *zip(*map(repeated_of, repeats), strict=True))
     kept = []
     for webhook in batch:
-        kept.append(Kept(webhook.key in fresh))
-        fresh.discard(webhook.key)
+        kept.append(REPEAT if webhook.key in known else NEW)
+        known.add(webhook.key)
     return kept
 
 

@@ -171,3 +171,32 @@ async def test_draining_waits_for_all_writes() -> None:
     await asyncio.sleep(0)
     assert all(task.done() for task in tasks)
     await commit.drain()
+
+
+async def test_whoever_waits_too_long_is_told_so_written_or_not_and_the_later_ones_at_their_own_time() -> None:
+    writer = Writer()
+    writer.gate.clear()
+    commit = GroupCommit(writer, patience=0.2)
+    written, waits = (asyncio.create_task(commit.submit(name)) for name in ("written", "waits"))
+    await asyncio.sleep(0)
+    later = asyncio.create_task(commit.submit("later"))
+    await asyncio.sleep(0.1)
+    last = asyncio.create_task(commit.submit("last"))
+    for task in (written, waits, later):
+        with pytest.raises(TimeoutError):
+            await task
+    assert not last.done()
+    writer.gate.set()
+    assert await last == "last written"
+    assert writer.batches == [["written", "waits"], ["last"]]
+
+
+async def test_a_patience_that_was_not_needed_hurts_nobody_afterwards() -> None:
+    writer = Writer()
+    commit = GroupCommit(writer, patience=0.05)
+    assert await commit.submit("a") == "a written"
+    await asyncio.sleep(0.1)
+    writer.gate.clear()
+    slow = asyncio.create_task(commit.submit("slow"))
+    with pytest.raises(TimeoutError):
+        await slow
