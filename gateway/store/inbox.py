@@ -141,13 +141,13 @@ WHERE inbox.site = new.site AND inbox.connection = new.connection AND inbox.even
 async def keep(connection: Connection, batch: Sequence[Webhook]) -> list[Kept]:
     """Keep the webhooks, in one statement; a second one only where some were kept before."""
     rows = merged(batch)
-    found = await connection.fetch(INSERT, *zip(*map(inserted_of, rows), strict=True))
+    found = await connection.fetch(INSERT, *map(list, zip(*map(inserted_of, rows), strict=True)))
     if not found and len(rows) == len(batch):
         return [NEW] * len(batch)
     known = {tuple(row) for row in found}
     repeats = [row for row in rows if row.key in known]
     if repeats:
-        await connection.execute(READ_AGAIN, *zip(*map(repeated_of, repeats), strict=True))
+        await connection.execute(READ_AGAIN, *map(list, zip(*map(repeated_of, repeats), strict=True)))
     kept = []
     for webhook in batch:
         kept.append(REPEAT if webhook.key in known else NEW)
