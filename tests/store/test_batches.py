@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.store.batches import MAX_BATCH, GroupCommit
+from gateway.store.batches import CROWD, MAX_BATCH, GroupCommit
 from gateway.store.errors import StoreData, StoreUnavailable
 
 
@@ -200,3 +200,24 @@ async def test_a_patience_that_was_not_needed_hurts_nobody_afterwards() -> None:
     slow = asyncio.create_task(commit.submit("slow"))
     with pytest.raises(TimeoutError):
         await slow
+
+
+async def test_a_crowd_does_not_wait_for_the_write_before_it_and_a_few_do() -> None:
+    writer = Writer()
+    writer.gate.clear()
+    commit = GroupCommit(writer, writers=2)
+    tasks = [asyncio.create_task(commit.submit(0))]
+    await asyncio.sleep(0)
+    tasks += [asyncio.create_task(commit.submit(n)) for n in range(1, CROWD)]
+    await asyncio.sleep(0.01)
+    assert writer.batches == [[0]]
+    tasks += [asyncio.create_task(commit.submit(n)) for n in range(CROWD, 3 * CROWD)]
+    await asyncio.sleep(0.01)
+    assert writer.batches == [[0], list(range(1, 3 * CROWD))]
+    late = asyncio.create_task(commit.submit("late"))
+    await asyncio.sleep(0.01)
+    assert len(writer.batches) == 2
+    writer.gate.set()
+    await asyncio.gather(*tasks, late)
+    assert writer.batches[2:] == [["late"]]
+    await commit.drain()
