@@ -138,21 +138,46 @@ WHERE inbox.site = new.site AND inbox.connection = new.connection AND inbox.even
 """
 
 
-async def keep(connection: Connection, batch: Sequence[Webhook]) -> list[Kept]:
-    """Keep the webhooks, in one statement; a second one only where some were kept before."""
-    rows = merged(batch)
+# Its own transaction takes the locks in the order of the keys, like `INSERT`, so that writers never deadlock.
+LOCK = """
+SELECT 1 FROM inbox JOIN unnest($1::text[], $2::text[], $3::text[]) AS again (site, connection, event_key)
+    USING (site, connection, event_key)
+ORDER BY inbox.site, inbox.connection, inbox.event_key
+FOR UPDATE OF inbox
+"""
+
+
+async def insert(connection: Connection, rows: Sequence[Webhook]) -> list[Webhook]:
+    """Keep what `merged` returned, in one statement; return those that had been kept before, now counted once more."""
     found = await connection.fetch(INSERT, *map(list, zip(*map(inserted_of, rows), strict=True)))
-    if not found and len(rows) == len(batch):
-        return [NEW] * len(batch)
     known = {tuple(row) for row in found}
-    repeats = [row for row in rows if row.key in known]
-    if repeats:
-        await connection.execute(READ_AGAIN, *map(list, zip(*map(repeated_of, repeats), strict=True)))
-    kept = []
+    return [row for row in rows if row.key in known] if known else []
+
+
+async def read_again(connection: Connection, repeats: Sequence[Webhook]) -> None:
+    """Take over what `insert` had kept before, where it is to be read again; in a transaction."""
+    columns = [list(column) for column in zip(*map(repeated_of, repeats), strict=True)]
+    await connection.execute(LOCK, *columns[:3])
+    await connection.execute(READ_AGAIN, *columns)
+
+
+def kept(batch: Sequence[Webhook], repeats: Sequence[Webhook]) -> list[Kept]:
+    """Return for each of a batch whether it was new."""
+    known = {row.key for row in repeats}
+    found = []
     for webhook in batch:
-        kept.append(REPEAT if webhook.key in known else NEW)
-        known.add(webhook.key)
-    return kept
+        key = webhook.key
+        found.append(REPEAT if key in known else NEW)
+        known.add(key)
+    return found
+
+
+async def keep(connection: Connection, batch: Sequence[Webhook]) -> list[Kept]:
+    """Keep the webhooks in the transaction of `connection`; further statements only where some were kept before."""
+    repeats = await insert(connection, merged(batch))
+    if repeats:
+        await read_again(connection, repeats)
+    return kept(batch, repeats)
 
 
 CLAIM = f"""
