@@ -133,9 +133,28 @@ def _quiet_about_nonsense(record: logging.LogRecord) -> bool:
     return True
 
 
+@dataclass(slots=True)
+class _Logger:
+    """The logger, bound once for a configuration: structlog's own stand-in binds a new one for every line."""
+
+    made_for: tuple[object, object] = (None, None)
+    bound: Any = None
+
+    def __call__(self) -> Any:
+        config = structlog.get_config()
+        processors, factory = config["processors"], config["logger_factory"]
+        if self.made_for[0] is not processors or self.made_for[1] is not factory:
+            self.bound = structlog.get_logger("gateway").bind()
+            self.made_for = processors, factory
+        return self.bound
+
+
+_logger = _Logger()
+
+
 def log() -> Any:
     """Return the logger. Its first argument is a fixed event name, the rest are fields."""
-    return structlog.get_logger("gateway")
+    return _logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

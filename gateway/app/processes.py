@@ -25,6 +25,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from prometheus_client.multiprocess import mark_process_dead
 
+from gateway.app import garbage
 from gateway.app.assembly import running, utc_now
 from gateway.app.database import opened_database
 from gateway.app.event_loop import UVLOOP
@@ -115,6 +116,7 @@ class Serving:
             log().info("process.stopped")
 
         gateway.application.on_cleanup.append(end)
+        garbage.settle()
         log().info("process.started", worker=self.with_worker)
         return runner_of(gateway.application)
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import web
 
+from gateway.app import garbage
 from gateway.app.assembly import Running, running
 from gateway.app.source import Source
 from gateway.config import Config
@@ -67,6 +68,7 @@ async def serve(
             reloading = asyncio.create_task(reload_on(gateway, reload))
             try:
                 async with _served(gateway, config, with_web=with_web):
+                    garbage.settle()
                     log().info("gateway.started", **_place(config, with_web=with_web), worker=with_worker)
                     await stop.wait()
                     log().info("gateway.stopping")

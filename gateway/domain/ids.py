@@ -1,7 +1,7 @@
 """Identifiers made in Python, never by a database sequence."""
 
 import hashlib
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 from gateway.domain.text import is_storable
@@ -12,7 +12,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def uuid7(at: datetime, entropy: bytes) -> UUID:
     """Return the version 7 UUID (RFC 9562) of a moment and 10 random bytes: sortable by time, unguessable."""
-    milliseconds = (at - EPOCH) // timedelta(milliseconds=1) & (1 << 48) - 1
+    since = at - EPOCH
+    milliseconds = (since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000) & (1 << 48) - 1
     rand = int.from_bytes(entropy[:10], "big")
     value = milliseconds << 80 | 0x7 << 76 | (rand >> 64 & 0xFFF) << 64 | 0b10 << 62 | rand & (1 << 62) - 1
     return UUID(int=value)

@@ -8,7 +8,7 @@ MAX_TEXT = 512
 
 def is_storable(value: str) -> bool:
     """Say whether Postgres can store `value` as text: no NUL, no lone surrogate."""
-    return "\0" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
+    return "\0" not in value and (value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value))
 
 
 def checked(value: object, field: str, limit: int = MAX_TEXT) -> str:
@@ -32,4 +32,6 @@ def checked_or_none(value: object, field: str, limit: int = MAX_TEXT) -> str | N
 def printable(value: str, limit: int) -> str:
     """Return `value` made safe to store and to show: control characters and surrogates replaced, cut at `limit`."""
     cut = value if len(value) <= limit else value[: limit - 1] + "…"
+    if cut.isprintable():
+        return cut
     return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in cut)

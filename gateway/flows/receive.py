@@ -1,9 +1,9 @@
 """A webhook arrives: prove it, keep it, answer. Nothing slow happens here; reading it comes later."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import assert_never
+from typing import TypeVar, assert_never
 from urllib.parse import parse_qsl, urlencode
 
 from gateway.domain.ids import event_key, uuid7
@@ -30,6 +30,9 @@ MAX_EVENT_ID = 512
 """Characters of an event id that are kept for `trace`; a whole one is under 256 at all providers seen."""
 
 
+Written = TypeVar("Written")
+
+
 class NotKept(Exception):
     """The webhook could not be kept now; the provider sends it again."""
 
@@ -39,7 +42,9 @@ class Receiver:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._keeper: GroupCommit[inbox.Webhook, inbox.Kept] = GroupCommit(self._keep_batch)
+        self._keeper: GroupCommit[inbox.Webhook, inbox.Kept] = GroupCommit(
+            self._keep_batch, writers=2, patience=KEEP_SECONDS
+        )
         self._notes: GroupCommit[refusals.Refusal, None] = GroupCommit(self._note_batch)
         self._doctor = SignatureDoctor(context)
         self._background: set[asyncio.Task[None]] = set()
@@ -77,8 +82,7 @@ class Receiver:
         fields = {"event_id": webhook.event_id, "event_type": webhook.event_type, "bytes": len(webhook.body)}
         place = {"site": opened.site, "connection": opened.name}
         try:
-            async with asyncio.timeout(KEEP_SECONDS):
-                kept = await self._keeper.submit(webhook)
+            kept = await self._keeper.submit(webhook)
         except (StoreError, TimeoutError) as error:
             self._context.metrics.webhooks.labels(opened.site, opened.name, "not_kept").inc()
             text = str(error) or "the database did not answer in time"
@@ -109,15 +113,25 @@ class Receiver:
         )
 
     async def _keep_batch(self, batch: Sequence[inbox.Webhook]) -> Sequence[inbox.Kept]:
-        async with asyncio.timeout(KEEP_SECONDS):
-            try:
-                return await self._keep_once(batch)
-            except StoreConflict:  # with a booking that wakes one of these rows; it goes on now that we let go
-                return await self._keep_once(batch)
+        """
+        Keep new webhooks by one statement, which is a transaction by itself; repeats get a second transaction.
 
-    async def _keep_once(self, batch: Sequence[inbox.Webhook]) -> Sequence[inbox.Kept]:
+        Should we end between the two, a repeat was counted and its newer content is not here. Nobody has been answered
+        by then, so the provider sends it again, and it is compared again.
+        """
+        async with asyncio.timeout(KEEP_SECONDS):
+            repeats = await _stubborn(self._insert, inbox.merged(batch))
+            if repeats:
+                await _stubborn(self._read_again, repeats)
+        return inbox.kept(batch, repeats)
+
+    async def _insert(self, rows: Sequence[inbox.Webhook]) -> Sequence[inbox.Webhook]:
+        async with self._context.database.single() as connection:
+            return await inbox.insert(connection, rows)
+
+    async def _read_again(self, repeats: Sequence[inbox.Webhook]) -> None:
         async with self._context.database.transaction() as connection:
-            return await inbox.keep(connection, batch)
+            await inbox.read_again(connection, repeats)
 
     def _refuse(self, opened: Opened, live: Live, request: WebhookRequest, refused: Refused) -> None:
         self._context.metrics.refused.labels(opened.site, opened.name, refused.reason.value).inc()
@@ -167,6 +181,16 @@ class Receiver:
         await self._keeper.drain()
         if self._background:
             await asyncio.wait(self._background, timeout=KEEP_SECONDS)
+
+
+async def _stubborn(
+    write: Callable[[Sequence[inbox.Webhook]], Awaitable[Written]], rows: Sequence[inbox.Webhook]
+) -> Written:
+    """Write; once more after a conflict with a booking that wakes one of these rows: it goes on now that we let go."""
+    try:
+        return await write(rows)
+    except StoreConflict:
+        return await write(rows)
 
 
 def masked(query: str, secret: frozenset[str]) -> str:

@@ -40,6 +40,8 @@ MAX_EVENTS = 1000
 GRACE_SECONDS = 1.0
 """What a plugin has for cleaning up once its deadline cut it; after that it is left to itself."""
 
+PROOFS = frozenset(get_args(Proof))
+
 Result = TypeVar("Result")
 
 
@@ -62,7 +64,7 @@ def verify(opened: Opened, request: WebhookRequest) -> Accepted | Refused | Answ
 
 def _is_complete(accepted: Accepted) -> bool:
     texts = (accepted.event_id, accepted.event_type)
-    return accepted.proof in get_args(Proof) and all(text is None or isinstance(text, str) for text in texts)
+    return accepted.proof in PROOFS and all(text is None or isinstance(text, str) for text in texts)
 
 
 async def extract(opened: Opened, delivery: Delivery, deadline: timedelta) -> Sequence[RevenueEvent] | Ignored:

@@ -7,8 +7,8 @@ no timer. While one is being written, the next one gathers.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import islice
-from typing import Generic, TypeVar
+from itertools import chain, islice
+from typing import Generic, TypeVar, cast
 
 from gateway.store.errors import StoreData
 
@@ -19,36 +19,81 @@ MAX_BATCH = 256
 """Rows of one statement. More made no difference to throughput (`make bench`), only to the memory of a batch."""
 
 
-class GroupCommit(Generic[Item, Result]):
-    """Gathers items into batches for `write`, which gets a list and returns a result for each, in order."""
+CROWD = 16
+"""Items that make a second batch leave while the first is being written; fewer are not worth a commit of their own."""
 
-    def __init__(self, write: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]]) -> None:
+
+class GroupCommit(Generic[Item, Result]):
+    """
+    Gathers items into batches for `write`, which gets a list and returns a result for each, in order.
+
+    At most `writers` batches are being written at a time; a further one leaves only where a crowd waits. With
+    `patience`, in seconds, whoever waits longer gets a `TimeoutError`. One timer serves all who wait: it is set for the
+    oldest of them.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        *,
+        writers: int = 1,
+        patience: float | None = None,
+    ) -> None:
         self._write = write
-        self._waiting: dict[asyncio.Future[Result], Item] = {}
-        self._writer: asyncio.Task[None] | None = None
+        self._most = writers
+        self._patience = patience
+        self._waiting: dict[asyncio.Future[Result], tuple[Item, float]] = {}
+        self._writing: dict[asyncio.Task[None], Sequence[tuple[asyncio.Future[Result], float]]] = {}
+        self._watch: asyncio.TimerHandle | None = None
 
     async def submit(self, item: Item) -> Result:
         """Return the item's result once its batch is committed; raise what the write raised."""
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting[future] = item
-        if self._writer is None:
-            self._writer = asyncio.create_task(self._write_all(), name="group-commit")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        until = 0.0
+        if self._patience is not None:
+            until = loop.time() + self._patience
+            if self._watch is None:
+                self._watch = loop.call_at(until, self._give_up)
+        self._waiting[future] = item, until
+        if len(self._writing) < self._most and (not self._writing or len(self._waiting) >= CROWD):
+            writer = loop.create_task(self._write_all(), name="group-commit")
+            self._writing[writer] = ()
         try:
             return await future
         finally:
             self._waiting.pop(future, None)  # whoever gave up leaves nothing in memory while the database is away
 
+    def _give_up(self) -> None:
+        """Fail whoever has waited for too long, and come back for the next one."""
+        loop = asyncio.get_running_loop()
+        now, self._watch, following = loop.time(), None, None
+        waiting = [(future, until) for future, (_, until) in self._waiting.items()]
+        for future, until in chain(*self._writing.values(), waiting):
+            if future.done():
+                continue
+            if until <= now:
+                future.set_exception(TimeoutError())
+            else:
+                following = min(until, following or until)
+        if following is not None:
+            self._watch = loop.call_at(following, self._give_up)
+
     async def _write_all(self) -> None:
+        me = cast("asyncio.Task[None]", asyncio.current_task())
         try:
-            while self._waiting:
-                batch = [(item, future) for future, item in islice(self._waiting.items(), MAX_BATCH)]
-                for _, future in batch:
+            while self._waiting and (len(self._writing) == 1 or len(self._waiting) >= CROWD):
+                batch = [(item, future, until) for future, (item, until) in islice(self._waiting.items(), MAX_BATCH)]
+                for _, future, _ in batch:
                     del self._waiting[future]
-                wanted = [(item, future) for item, future in batch if not future.done()]
+                self._writing[me] = [(future, until) for _, future, until in batch]
+                wanted = [(item, future) for item, future, _ in batch if not future.done()]
+                del batch
                 if wanted:
                     await self._write_batch(wanted)
+                del wanted
         finally:
-            self._writer = None
+            del self._writing[me]
 
     async def _write_batch(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
@@ -68,8 +113,8 @@ class GroupCommit(Generic[Item, Result]):
 
     async def drain(self) -> None:
         """Return when nothing is being written."""
-        while self._writer is not None:
-            await asyncio.wait([self._writer])
+        while self._writing:
+            await asyncio.wait(self._writing)
 
 
 def _fail(batch: Sequence[tuple[object, "asyncio.Future[Result]"]], error: Exception) -> None:

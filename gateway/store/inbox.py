@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -58,6 +59,9 @@ class Kept:
     new: bool
 
 
+NEW, REPEAT = Kept(True), Kept(False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """Where a webhook ended, or (`due_at` set) when and why it is read again."""
@@ -88,8 +92,9 @@ def merged(batch: Sequence[Webhook]) -> list[Webhook]:
     """Return one webhook per key, `seen` added up, the last body kept, sorted so that writers never deadlock."""
     unique: dict[tuple[str, str, str], Webhook] = {}
     for webhook in batch:
-        before = unique.get(webhook.key)
-        unique[webhook.key] = webhook if before is None else replace(webhook, seen=before.seen + webhook.seen)
+        key = webhook.key
+        before = unique.get(key)
+        unique[key] = webhook if before is None else replace(webhook, seen=before.seen + webhook.seen)
     return [unique[key] for key in sorted(unique)]
 
 
@@ -97,9 +102,12 @@ INSERTED = ("site", "connection", "event_key", "id", "event_id", "event_type", "
             "received_at", "remote_ip", "proof", "seen")  # fmt: skip
 REPEATED = ("site", "connection", "event_key", "body", "headers", "query", "method", "event_type", "proof",
             "received_at")  # fmt: skip
+inserted_of, repeated_of = attrgetter(*INSERTED), attrgetter(*REPEATED)
 
 # Due at once, also where the clock that received it is ahead of the one by which it will be read.
+# Only what was kept before comes back, which is nothing as a rule.
 INSERT = """
+WITH written AS (
 INSERT INTO inbox (site, connection, event_key, id, event_id, event_type, method, headers, query, body,
                    received_at, last_seen_at, remote_ip, proof, seen, outcome, due_at)
 SELECT site, connection, event_key, id, event_id, event_type, method, headers, query, body,
@@ -110,7 +118,9 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::text[], $6::text
              query, body, received_at, remote_ip, proof, seen)
 ON CONFLICT (site, connection, event_key) DO UPDATE
     SET seen = inbox.seen + EXCLUDED.seen, last_seen_at = EXCLUDED.last_seen_at
-RETURNING site, connection, event_key, (xmax = 0) AS new
+RETURNING site, connection, event_key, xmax
+)
+SELECT site, connection, event_key FROM written WHERE xmax <> 0
 """
 
 # A repeat with another body is read again while nothing is booked from it; a repeat without a proven event id is read
@@ -128,20 +138,46 @@ WHERE inbox.site = new.site AND inbox.connection = new.connection AND inbox.even
 """
 
 
-async def keep(connection: Connection, batch: Sequence[Webhook]) -> list[Kept]:
-    """Keep the webhooks, in one statement; a second one only where some were kept before."""
-    rows = merged(batch)
-    inserted = await connection.fetch(INSERT, *([getattr(row, name) for row in rows] for name in INSERTED))
-    new = {(row["site"], row["connection"], row["event_key"]): row["new"] for row in inserted}
-    repeats = [row for row in rows if not new[row.key]]
-    if repeats:
-        await connection.execute(READ_AGAIN, *([getattr(row, name) for row in repeats] for name in REPEATED))
-    fresh = {row.key for row in rows if new[row.key]}
-    kept = []
+# Its own transaction takes the locks in the order of the keys, like `INSERT`, so that writers never deadlock.
+LOCK = """
+SELECT 1 FROM inbox JOIN unnest($1::text[], $2::text[], $3::text[]) AS again (site, connection, event_key)
+    USING (site, connection, event_key)
+ORDER BY inbox.site, inbox.connection, inbox.event_key
+FOR UPDATE OF inbox
+"""
+
+
+async def insert(connection: Connection, rows: Sequence[Webhook]) -> list[Webhook]:
+    """Keep what `merged` returned, in one statement; return those that had been kept before, now counted once more."""
+    found = await connection.fetch(INSERT, *map(list, zip(*map(inserted_of, rows), strict=True)))
+    known = {tuple(row) for row in found}
+    return [row for row in rows if row.key in known] if known else []
+
+
+async def read_again(connection: Connection, repeats: Sequence[Webhook]) -> None:
+    """Take over what `insert` had kept before, where it is to be read again; in a transaction."""
+    columns = [list(column) for column in zip(*map(repeated_of, repeats), strict=True)]
+    await connection.execute(LOCK, *columns[:3])
+    await connection.execute(READ_AGAIN, *columns)
+
+
+def kept(batch: Sequence[Webhook], repeats: Sequence[Webhook]) -> list[Kept]:
+    """Return for each of a batch whether it was new."""
+    known = {row.key for row in repeats}
+    found = []
     for webhook in batch:
-        kept.append(Kept(webhook.key in fresh))
-        fresh.discard(webhook.key)
-    return kept
+        key = webhook.key
+        found.append(REPEAT if key in known else NEW)
+        known.add(key)
+    return found
+
+
+async def keep(connection: Connection, batch: Sequence[Webhook]) -> list[Kept]:
+    """Keep the webhooks in the transaction of `connection`; further statements only where some were kept before."""
+    repeats = await insert(connection, merged(batch))
+    if repeats:
+        await read_again(connection, repeats)
+    return kept(batch, repeats)
 
 
 CLAIM = f"""

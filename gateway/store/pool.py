@@ -8,7 +8,7 @@ The connections to Postgres, and the translation of its errors into ours.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import TypeAlias
 
 import asyncpg
@@ -142,6 +142,10 @@ class Database:
         """Yield a connection for reading, each statement on its own."""
         async with self.transaction() if self._pooled else self._lent() as connection:
             yield connection
+
+    def single(self) -> AbstractAsyncContextManager[Connection]:
+        """Yield a connection for a statement that is a transaction by itself: BEGIN and COMMIT are two more ways."""
+        return self.reading()
 
     @asynccontextmanager
     async def _lent(self) -> AsyncIterator[Connection]:

@@ -13,7 +13,7 @@ from gateway.domain.text import is_storable
 from gateway.flows.checkout import create
 from gateway.flows.order import Order
 from gateway.plugins import Live
-from gateway.web.bodies import body_of
+from gateway.web.bodies import Body
 from gateway.web.callers import client_of, demand_https
 from gateway.web.errors import Problem, invalid_request
 from gateway.web.gateway import GATEWAY
@@ -118,7 +118,7 @@ async def _create(request: web.Request, live: Live, site: Site, status: int) -> 
     if request.content_type != "application/json":
         raise Problem(415, "unsupported_media_type", "send JSON with content-type: application/json")
     limit = min(server.max_body_bytes, MAX_CHECKOUT_BYTES)
-    async with body_of(request, gateway.in_flight, limit, server.body_deadline) as body:
+    async with Body(request, gateway.in_flight, limit, server.body_deadline) as body:
         order = parse_order(body, request.headers.get("Idempotency-Key"), remote_ip)
     created = await create(gateway.context, live, site, order)
     content = {"url": created.url, "orderId": created.order_id, "checkoutId": created.checkout_id}

@@ -36,11 +36,13 @@ async def answered(request: web.Request, handler: Handler) -> web.StreamResponse
     """Give every answer a request id, every error its problem, and the site's pages the right to read it."""
     sent = request.headers.get("X-Request-Id", "")
     request_id = sent if REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
-    with structlog.contextvars.bound_contextvars(request_id=request_id):
-        try:
-            response = await handler(request)
-        except Exception as error:  # noqa: BLE001 - the border: whatever happened, the caller gets a problem
-            response = respond(_problem(error, request), request_id)
+    bound = structlog.contextvars.bind_contextvars(request_id=request_id)  # `bound_contextvars` copies all of them
+    try:
+        response = await handler(request)
+    except Exception as error:  # noqa: BLE001 - the border: whatever happened, the caller gets a problem
+        response = respond(_problem(error, request), request_id)
+    finally:
+        structlog.contextvars.reset_contextvars(**bound)
     if request.path.startswith(CORS_PATHS):
         response.headers.update(checkouts.cors_headers(request, request.app[GATEWAY].live()))
     response.headers["X-Request-Id"] = request_id

@@ -1,11 +1,13 @@
 """`POST /webhooks/{site}/{connection}` (GET too: some providers send challenges or pings that way)."""
 
+from time import perf_counter
+
 from aiohttp import web
 
 from gateway.domain.messages import Refused, Reply, WebhookRequest
 from gateway.flows.book import webhook_url
 from gateway.plugins import Live, Opened
-from gateway.web.bodies import body_of
+from gateway.web.bodies import Body
 from gateway.web.callers import client_of, demand_https
 from gateway.web.errors import Problem
 from gateway.web.gateway import GATEWAY, Gateway
@@ -18,8 +20,11 @@ async def receive(request: web.Request) -> web.Response:
     remote_ip, secure = client_of(request, live.config.server.trusted_proxies)
     demand_https(live.config.server, secure=secure)
     opened = _opened(live, request.match_info["site"], request.match_info["connection"])
-    with gateway.context.metrics.webhook_seconds.time():
+    began = perf_counter()
+    try:
         verdict = await _received(request, gateway, live, opened, remote_ip)
+    finally:
+        gateway.context.metrics.webhook_seconds.observe(perf_counter() - began)
     if isinstance(verdict, Refused):
         if not verdict.reply.body:
             raise _refused(verdict)
@@ -34,7 +39,7 @@ async def _received(
     server = live.config.server
     query = request.rel_url.raw_query_string
     try:
-        async with body_of(request, gateway.in_flight, server.max_body_bytes, server.body_deadline) as body:
+        async with Body(request, gateway.in_flight, server.max_body_bytes, server.body_deadline) as body:
             webhook = WebhookRequest(
                 method=request.method,
                 url=webhook_url(live.config, opened.site, opened.name, query),

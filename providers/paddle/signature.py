@@ -9,6 +9,7 @@ rotation there are several, and any of them may match any of our secrets. Everyt
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 
 from gateway.sdk import Accepted, RefusalReason, Refused, TimestampedHmac, WebhookRequest, json_object, name_or_none
 
@@ -17,10 +18,15 @@ HEADER = "Paddle-Signature"
 SCHEME = TimestampedHmac(header=HEADER, time_name="ts", signature_name="h1", separator=";", joint=":")
 
 
+@lru_cache
+def scheme(tolerance_seconds: int) -> TimestampedHmac:
+    """Return Paddle's scheme with a tolerance."""
+    return replace(SCHEME, tolerance_seconds=tolerance_seconds)
+
+
 def verify(request: WebhookRequest, secrets: Sequence[bytes], tolerance_seconds: int) -> Accepted | Refused:
     """Return whether one of `secrets` signed `request`, not more than `tolerance_seconds` from its arrival."""
-    scheme = replace(SCHEME, tolerance_seconds=tolerance_seconds)
-    proven = scheme.verify(request, [secret.decode() for secret in secrets])
+    proven = scheme(tolerance_seconds).verify(request, [secret.decode() for secret in secrets])
     if isinstance(proven, Refused):
         wrong = proven.reason is RefusalReason.SIGNATURE_MISMATCH
         return replace(proven, detail=_mismatch(len(secrets))) if wrong else proven

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.store.batches import MAX_BATCH, GroupCommit
+from gateway.store.batches import CROWD, MAX_BATCH, GroupCommit
 from gateway.store.errors import StoreData, StoreUnavailable
 
 
@@ -170,4 +170,54 @@ async def test_draining_waits_for_all_writes() -> None:
     await draining
     await asyncio.sleep(0)
     assert all(task.done() for task in tasks)
+    await commit.drain()
+
+
+async def test_whoever_waits_too_long_is_told_so_written_or_not_and_the_later_ones_at_their_own_time() -> None:
+    writer = Writer()
+    writer.gate.clear()
+    commit = GroupCommit(writer, patience=0.2)
+    written, waits = (asyncio.create_task(commit.submit(name)) for name in ("written", "waits"))
+    await asyncio.sleep(0)
+    later = asyncio.create_task(commit.submit("later"))
+    await asyncio.sleep(0.1)
+    last = asyncio.create_task(commit.submit("last"))
+    for task in (written, waits, later):
+        with pytest.raises(TimeoutError):
+            await task
+    assert not last.done()
+    writer.gate.set()
+    assert await last == "last written"
+    assert writer.batches == [["written", "waits"], ["last"]]
+
+
+async def test_a_patience_that_was_not_needed_hurts_nobody_afterwards() -> None:
+    writer = Writer()
+    commit = GroupCommit(writer, patience=0.05)
+    assert await commit.submit("a") == "a written"
+    await asyncio.sleep(0.1)
+    writer.gate.clear()
+    slow = asyncio.create_task(commit.submit("slow"))
+    with pytest.raises(TimeoutError):
+        await slow
+
+
+async def test_a_crowd_does_not_wait_for_the_write_before_it_and_a_few_do() -> None:
+    writer = Writer()
+    writer.gate.clear()
+    commit = GroupCommit(writer, writers=2)
+    tasks = [asyncio.create_task(commit.submit(0))]
+    await asyncio.sleep(0)
+    tasks += [asyncio.create_task(commit.submit(n)) for n in range(1, CROWD)]
+    await asyncio.sleep(0.01)
+    assert writer.batches == [[0]]
+    tasks += [asyncio.create_task(commit.submit(n)) for n in range(CROWD, 3 * CROWD)]
+    await asyncio.sleep(0.01)
+    assert writer.batches == [[0], list(range(1, 3 * CROWD))]
+    late = asyncio.create_task(commit.submit("late"))
+    await asyncio.sleep(0.01)
+    assert len(writer.batches) == 2
+    writer.gate.set()
+    await asyncio.gather(*tasks, late)
+    assert writer.batches[2:] == [["late"]]
     await commit.drain()

@@ -86,7 +86,7 @@ class DatabaseProxy:
         with contextlib.suppress(OSError):
             while chunk := await source.read(65536):
                 await way.flowing.wait()
-                if outward and self.commits_to_lose and b"COMMIT" in chunk:
+                if outward and self.commits_to_lose and commits(chunk):
                     self.commits_to_lose -= 1
                     way.ends_with_answer = True
                 elif way.ends_with_answer:  # the server has done it, and nobody hears of it
@@ -96,6 +96,11 @@ class DatabaseProxy:
                 await sink.drain()
         sink.close()
         self._open.discard(sink)
+
+
+def commits(sent: bytes) -> bool:
+    """Whether the server commits on this: told to, or by the statement that keeps webhooks, a transaction by itself."""
+    return b"COMMIT" in sent or (sent.startswith(b"B") and b"POST" in sent)
 
 
 @dataclass
