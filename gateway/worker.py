@@ -12,7 +12,7 @@ from gateway.flows.deliver import Deliverer
 from gateway.flows.retention import forget_old
 from gateway.flows.sweeper import Sweeper
 from gateway.plugins import Live
-from gateway.store import agenda, holds
+from gateway.store import agenda, holds, statistics
 from gateway.store.errors import StoreError
 from gateway.telemetry import log
 
@@ -20,6 +20,9 @@ LOOK_SECONDS = 1.0
 """How soon work that another process kept is seen. Work of this process is signalled and waits for nothing."""
 
 PURGE_EVERY = timedelta(hours=1)
+STATISTICS_EVERY = timedelta(seconds=2)
+"""A look costs a fraction of a millisecond; in two seconds an empty table can get some thousand rows."""
+
 LONGEST_PAUSE_SECONDS = 4.0
 """Between two tries to reach a database that is away; the first comes after half a second, then the wait doubles."""
 
@@ -46,6 +49,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._busy: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._purge_at: datetime | None = None
+        self._statistics_at: datetime | None = None
         self.beat: datetime | None = None
 
     def wake(self) -> None:
@@ -106,6 +110,9 @@ class Worker:
         if (self._purge_at is None or now >= self._purge_at) and ("", "purge") not in self._busy:
             self._purge_at = now + PURGE_EVERY
             self._start("purge", "", forget_old(self._context, live.config, self._stopping))
+        if (self._statistics_at is None or now >= self._statistics_at) and ("", "statistics") not in self._busy:
+            self._statistics_at = now + STATISTICS_EVERY
+            self._start("statistics", "", self._refresh_statistics())
         async with self._context.database.reading() as connection:
             sites = await agenda.read(connection, sorted(live.connections))
         soonest = LOOK_SECONDS
@@ -121,6 +128,10 @@ class Worker:
                 else:
                     soonest = min(soonest, (due_at - now).total_seconds())
         return soonest
+
+    async def _refresh_statistics(self) -> None:
+        async with self._context.database.reading() as connection:
+            await statistics.refresh(connection)
 
     def _work(self, kind: str, site: str) -> Coroutine[Any, Any, None]:
         if kind == "book":

@@ -144,13 +144,21 @@ async def keep(connection: Connection, batch: Sequence[Webhook]) -> list[Kept]:
     return kept
 
 
+# The keys as arrays, so that the primary key finds the rows also by a plan that was made while the table was empty.
 CLAIM = f"""
-UPDATE inbox SET lease = $4, due_at = $5, attempts = attempts + 1, lost = lost + (lease IS NOT NULL)::integer
-WHERE (site, connection, event_key) IN (
-    SELECT site, connection, event_key FROM inbox
+WITH due AS (
+    SELECT connection, event_key FROM inbox
     WHERE site = $1 AND connection = ANY($2::text[]) AND due_at <= $3 AND (lost >= $7) = $8
     ORDER BY due_at LIMIT $6
-    FOR UPDATE SKIP LOCKED)
+    FOR UPDATE SKIP LOCKED
+), keys AS (
+    SELECT array_agg(connection) AS connections, array_agg(event_key) AS event_keys FROM due
+)
+UPDATE inbox SET lease = $4, due_at = $5, attempts = attempts + 1, lost = lost + (lease IS NOT NULL)::integer
+WHERE site = $1
+  AND connection = ANY((SELECT connections FROM keys)::text[])
+  AND event_key = ANY((SELECT event_keys FROM keys)::text[])
+  AND (connection, event_key) IN (SELECT connection, event_key FROM due)
 RETURNING {COLUMNS}
 """  # noqa: S608 - constant text
 
