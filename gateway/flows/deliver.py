@@ -6,10 +6,12 @@ without a verdict and knows that the outcome is unclear. No transaction is open 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from time import perf_counter
+from functools import partial
+from time import monotonic, perf_counter
+from typing import Any
 from uuid import UUID
 
 from gateway.domain.delivery import (
@@ -40,6 +42,9 @@ HTTP_TIMEOUT = timedelta(seconds=10)
 """Of one call of Faurya; no send starts with less lease left, so that nobody else sends the same meanwhile."""
 
 SETTLE_AGAIN_SECONDS = 0.5
+
+GATHER_SECONDS = 0.005
+"""How long freed places wait for each other while more is due than calls at a time, to share a claim's commit."""
 
 TOO_LATE = Verdict(attempt=AttemptVerdict.NOT_SENT, status=Status.PENDING, spends=False, again_in=timedelta(0))
 """The lease ends before a call could: nothing is sent, and the next claim comes at once."""
@@ -84,10 +89,15 @@ class Deliverer:
             try:
                 while not stopping.is_set():
                     more.clear()
-                    under_way |= await self._start(live(), site, len(under_way), stopping)
+                    configured, most = live(), live().config.worker.concurrency_per_site
+                    free = most - len(under_way)
+                    started = await self._start(configured, site, free, stopping)
+                    under_way |= started
                     if not under_way:
                         return
                     await _first_done_or(more, under_way)
+                    if len(started) == free:  # there is more than calls at a time
+                        await _some_done(under_way, most // 2)
             finally:
                 del self._more[site]
                 if under_way:
@@ -98,8 +108,7 @@ class Deliverer:
         if site in self._more:
             self._more[site].set()
 
-    async def _start(self, live: Live, site: str, under_way: int, stopping: asyncio.Event) -> UnderWay:
-        free = live.config.worker.concurrency_per_site - under_way
+    async def _start(self, live: Live, site: str, free: int, stopping: asyncio.Event) -> UnderWay:
         if free <= 0:
             return {}
         try:
@@ -109,22 +118,27 @@ class Deliverer:
         return {asyncio.create_task(self._attempt(live, due, probe, stopping)): due for due in claimed}
 
     async def _claim(self, live: Live, site: str, limit: int) -> tuple[list[ClaimedDelivery], bool]:
-        """Claim due deliveries; of a held site only one, as its probe, and only when it is time for one."""
+        """
+        Claim due deliveries; of a held site only one, as its probe, and only when it is time for one.
+
+        The claim itself passes over a held site; the look after it sees a hold that began while it was waiting.
+        """
         now, lease_for = self._context.now(), live.config.worker.lease
         connections = [name for place, name in live.connections if place == site]
         lease = UUID(bytes=self._context.entropy(16))
+        claim = partial(outbox.claim, site=site, connections=connections, now=now, lease=lease, lease_for=lease_for)
         async with self._context.database.transaction() as connection:
-            hold = await holds.find(connection, site)
-            if hold is not None and not await holds.start_probe(connection, site, now, lease_for):
-                return [], False
-            claimed = await outbox.claim(
-                connection, site, connections, now=now, lease=lease, lease_for=lease_for, limit=1 if hold else limit
-            )
-            if hold is None and await holds.find(connection, site) is not None:
+            claimed = await claim(connection, limit=limit)
+            if await holds.find(connection, site) is None:
+                return claimed, False
+            if claimed:
                 raise HeldMeanwhile
-            if hold is not None and not claimed:
+            if not await holds.start_probe(connection, site, now, lease_for):
+                return [], False
+            claimed = await claim(connection, limit=1, held_too=True)
+            if not claimed:
                 await holds.end_probe(connection, site, lift=False, now=now, again_in=timedelta(0))
-        return claimed, hold is not None
+        return claimed, True
 
     async def _attempt(self, live: Live, delivery: ClaimedDelivery, probe: bool, stopping: asyncio.Event) -> None:
         started = perf_counter()
@@ -221,11 +235,23 @@ class Deliverer:
         await self._settler.drain()
 
 
+async def _some_done(under_way: UnderWay, left: int) -> None:
+    """Wait for a moment until so few are left, so that one claim takes several; ended ones are taken out."""
+    until = monotonic() + GATHER_SECONDS
+    while len(under_way) > left and (seconds := until - monotonic()) > 0:
+        done, _ = await asyncio.wait(under_way, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        _take_out(under_way, done)
+
+
 async def _first_done_or(more: asyncio.Event, under_way: UnderWay) -> None:
     """Return once something ended, which is taken out, or more is due."""
     signal = asyncio.create_task(more.wait())
     done, _ = await asyncio.wait({*under_way, signal}, return_when=asyncio.FIRST_COMPLETED)
     signal.cancel()
+    _take_out(under_way, done)
+
+
+def _take_out(under_way: UnderWay, done: Collection[asyncio.Task[Any]]) -> None:
     for task in [task for task in under_way if task in done]:
         del under_way[task]
         if error := task.exception():

@@ -94,6 +94,7 @@ CLAIM = """
 WITH due AS (
     SELECT site, connection, revenue_key, destination FROM outbox
     WHERE site = $1 AND destination = $2 AND connection = ANY($3::text[]) AND due_at <= $4
+      AND ($8 OR (SELECT count(*) FROM holds WHERE site = $1 AND destination = $2) = 0)
     ORDER BY due_at LIMIT $7
     FOR UPDATE SKIP LOCKED
 ), keys AS (
@@ -135,10 +136,11 @@ async def claim(
     lease: UUID,
     lease_for: timedelta,
     limit: int,
+    held_too: bool = False,
 ) -> list[ClaimedDelivery]:
-    """Claim due deliveries of one site and note an attempt for each, in one transaction."""
+    """Claim due deliveries of one site and note an attempt for each; nothing where it is on hold, unless `held_too`."""
     until = now + lease_for
-    rows = await connection.fetch(CLAIM, site, DESTINATION, connections, now, lease, until, limit)
+    rows = await connection.fetch(CLAIM, site, DESTINATION, connections, now, lease, until, limit, held_too)
     return [
         ClaimedDelivery(
             site=site,
