@@ -133,9 +133,9 @@ async def _working(worker: Worker | None, clock: SharedClock | None, database: D
 def _wire(
     gateway: Running, database: Database, session: aiohttp.ClientSession, clock: SharedClock, *, with_worker: bool
 ) -> Receiver:
-    def wake() -> None:
+    def wake(site: str | None = None, /) -> None:
         if gateway.worker is not None:
-            gateway.worker.wake()
+            gateway.worker.wake(site)
 
     async def send(request: OutgoingRequest) -> Answer:
         return await post(session, request, gateway.context.now)

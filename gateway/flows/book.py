@@ -212,7 +212,7 @@ async def _write_batch(context: Context, claim: Claim, site: str, readings: Sequ
     for outcome in writing.outcomes:
         _tell(context, site, outcome)
     if any(booked.dispatch and booked.dispatch.due for booked in (*writing.new, *writing.filled)):
-        context.wake()
+        context.wake(site)
 
 
 async def _write_once(context: Context, claim: Claim, site: str, readings: Sequence[Reading]) -> Writing:

@@ -16,6 +16,10 @@ Place = tuple[str, str]
 """A connection's name and a key at it."""
 
 
+LOCK = "SELECT site FROM sites WHERE site = $1 FOR UPDATE"
+FIRST = "INSERT INTO sites (site, created_at) VALUES ($1, $2) ON CONFLICT (site) DO NOTHING"
+
+
 async def lock_site(connection: Connection, site: str, now: datetime) -> None:
     """
     Let one transaction at a time book for this site.
@@ -23,10 +27,9 @@ async def lock_site(connection: Connection, site: str, now: datetime) -> None:
     It makes "each order id once", running totals and inheritance simple to get right. A booking transaction holds a
     batch and no call to anybody, so it is short.
     """
-    await connection.execute(
-        "INSERT INTO sites (site, created_at) VALUES ($1, $2) ON CONFLICT (site) DO NOTHING", site, now
-    )
-    await connection.fetchval("SELECT site FROM sites WHERE site = $1 FOR UPDATE", site)
+    if await connection.fetchval(LOCK, site) is None:  # the site's first booking
+        await connection.execute(FIRST, site, now)
+        await connection.fetchval(LOCK, site)
 
 
 # Whether a refund goes out now or waits depends on its sale's delivery, which may be settling at this moment: the lock
@@ -190,6 +193,8 @@ WHERE site = $1 AND connection = $2 AND revenue_key = $3
 
 async def insert(connection: Connection, site: str, entries: Sequence[Entry], source: str) -> None:
     """Write new lines, in one round trip."""
+    if not entries:
+        return
     await connection.executemany(INSERT, [_row(site, entry, source) for entry in entries])
 
 
@@ -218,7 +223,8 @@ async def fill(connection: Connection, site: str, entries: Sequence[Entry]) -> N
         )
         for entry in entries
     ]
-    await connection.executemany(FILL, rows)
+    if rows:
+        await connection.executemany(FILL, rows)
 
 
 # A sale that could not be attributed gets the ids of its sibling: the same payment, else the same subscription. One

@@ -82,6 +82,8 @@ async def put(connection: Connection, site: str, dispatches: Sequence[Dispatch],
         )
         for row in sorted(dispatches, key=lambda row: (row.connection, row.key))
     ]
+    if not rows:
+        return
     await connection.executemany(PUT, rows)
     never = [row for row in dispatches if row.is_sale and row.status is not Status.PENDING]
     if never:
