@@ -6,12 +6,11 @@ without a verdict and knows that the outcome is unclear. No transaction is open 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from time import monotonic, perf_counter
-from typing import Any
+from time import perf_counter
 from uuid import UUID
 
 from gateway.domain.delivery import (
@@ -43,7 +42,10 @@ HTTP_TIMEOUT = timedelta(seconds=10)
 
 SETTLE_AGAIN_SECONDS = 0.5
 
-GATHER_SECONDS = 0.005
+SETTLING = 4
+"""Deliveries under way, calls and results that are being written down, in calls at a time."""
+
+GATHER_SECONDS = 0.002
 """How long freed places wait for each other while more is due than calls at a time, to share a claim's commit."""
 
 TOO_LATE = Verdict(attempt=AttemptVerdict.NOT_SENT, status=Status.PENDING, spends=False, again_in=timedelta(0))
@@ -55,7 +57,21 @@ IMPOSSIBLE = Verdict(attempt=AttemptVerdict.NOT_SENT, status=Status.REJECTED, re
 Send = Callable[[OutgoingRequest], Awaitable[Answer]]
 
 
-UnderWay = dict[asyncio.Task[None], ClaimedDelivery]
+@dataclass(slots=True, eq=False)
+class Flight:
+    """
+    A delivery under way; `answered` once it is known that it was recorded, and only writing that down is left.
+
+    `full` says that its claim took as many as it asked for, so that more are likely due.
+    """
+
+    delivery: ClaimedDelivery
+    probe: bool
+    full: bool
+    answered: bool = False
+
+
+UnderWay = dict[asyncio.Task[None], Flight]
 
 
 class HeldMeanwhile(Exception):
@@ -82,22 +98,23 @@ class Deliverer:
         more = self._more[site] = asyncio.Event()
 
         async def renew(connection: Connection, until: datetime) -> None:
-            held = [(row.connection, row.key, row.lease) for row in under_way.values()]
+            rows = [flight.delivery for flight in under_way.values()]
+            held = [(row.connection, row.key, row.lease) for row in rows]
             await leases.renew_deliveries(connection, site, held, until)
 
         async with renewed(self._context, live().config.worker.lease, renew):
             try:
                 while not stopping.is_set():
                     more.clear()
-                    configured, most = live(), live().config.worker.concurrency_per_site
-                    free = most - len(under_way)
+                    configured = live()
+                    free = _free(under_way, configured.config.worker.concurrency_per_site)
                     started = await self._start(configured, site, free, stopping)
                     under_way |= started
                     if not under_way:
                         return
                     await _first_done_or(more, under_way)
-                    if len(started) == free:  # there is more than calls at a time
-                        await _some_done(under_way, most // 2)
+                    if any(flight.full for flight in started.values()):
+                        await asyncio.sleep(GATHER_SECONDS)
             finally:
                 del self._more[site]
                 if under_way:
@@ -115,7 +132,8 @@ class Deliverer:
             claimed, probe = await self._claim(live, site, free)
         except HeldMeanwhile:
             return {}
-        return {asyncio.create_task(self._attempt(live, due, probe, stopping)): due for due in claimed}
+        flights = [Flight(delivery, probe, len(claimed) == free) for delivery in claimed]
+        return {asyncio.create_task(self._attempt(live, flight, stopping)): flight for flight in flights}
 
     async def _claim(self, live: Live, site: str, limit: int) -> tuple[list[ClaimedDelivery], bool]:
         """
@@ -140,8 +158,8 @@ class Deliverer:
                 await holds.end_probe(connection, site, lift=False, now=now, again_in=timedelta(0))
         return claimed, True
 
-    async def _attempt(self, live: Live, delivery: ClaimedDelivery, probe: bool, stopping: asyncio.Event) -> None:
-        started = perf_counter()
+    async def _attempt(self, live: Live, flight: Flight, stopping: asyncio.Event) -> None:
+        delivery, probe, started = flight.delivery, flight.probe, perf_counter()
         verdict, answer = await self._tried(live, delivery)
         verdict = counted(self._circuits, delivery.site, verdict, answer, probe=probe)
         settlement = settlement_of(
@@ -154,6 +172,10 @@ class Deliverer:
             kept=self._context.redaction.clean(answer.body or answer.error or ""),
             milliseconds=round((perf_counter() - started) * 1000),
         )
+        if settlement.status in SUCCESSES and verdict.hold is None and not probe:
+            flight.answered = True  # another call may begin while this one is written down
+            if flight.full:
+                self.nudge(delivery.site)
         await hold_before(self._context, delivery.site, verdict, probe=probe)
         await self._settle(live, delivery, settlement, stopping)
         await learn_after(self._context, delivery.site, verdict, answer, probe=probe)
@@ -235,12 +257,10 @@ class Deliverer:
         await self._settler.drain()
 
 
-async def _some_done(under_way: UnderWay, left: int) -> None:
-    """Wait for a moment until so few are left, so that one claim takes several; ended ones are taken out."""
-    until = monotonic() + GATHER_SECONDS
-    while len(under_way) > left and (seconds := until - monotonic()) > 0:
-        done, _ = await asyncio.wait(under_way, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        _take_out(under_way, done)
+def _free(under_way: UnderWay, most: int) -> int:
+    """Return how many calls may begin; what is only being written down does not count, as long as that keeps up."""
+    calling = sum(not flight.answered for flight in under_way.values())
+    return max(min(most - calling, SETTLING * most - len(under_way)), 0)
 
 
 async def _first_done_or(more: asyncio.Event, under_way: UnderWay) -> None:
@@ -248,10 +268,6 @@ async def _first_done_or(more: asyncio.Event, under_way: UnderWay) -> None:
     signal = asyncio.create_task(more.wait())
     done, _ = await asyncio.wait({*under_way, signal}, return_when=asyncio.FIRST_COMPLETED)
     signal.cancel()
-    _take_out(under_way, done)
-
-
-def _take_out(under_way: UnderWay, done: Collection[asyncio.Task[Any]]) -> None:
     for task in [task for task in under_way if task in done]:
         del under_way[task]
         if error := task.exception():
