@@ -10,7 +10,7 @@ from bench import history
 CHUNK = 50_000
 
 
-async def fill(url: str, rows: int, *, bodies: int, now: datetime | None = None) -> None:
+async def fill(url: str, rows: int, *, bodies: int, now: datetime | None = None, analyze: bool = True) -> None:
     """Write `rows` settled sales; the newest `bodies` of them still have their raw bytes."""
     at, text = now or datetime.now(UTC), history.body()
     connection = await asyncpg.connect(url)
@@ -24,12 +24,13 @@ async def fill(url: str, rows: int, *, bodies: int, now: datetime | None = None)
                 history.CHECKOUTS,
             ):
                 await connection.execute(statement, first, last, at)
-        await _analyze(connection)
+        if analyze:
+            await _analyze(connection)
     finally:
         await connection.close()
 
 
-async def fill_due(url: str, begin: int, rows: int, *, now: datetime | None = None) -> None:
+async def fill_due(url: str, begin: int, rows: int, *, now: datetime | None = None, analyze: bool = True) -> None:
     """Write `rows` webhooks to be read and as many deliveries to be sent, from number `begin` on."""
     at, text = now or datetime.now(UTC), history.body()
     connection = await asyncpg.connect(url)
@@ -38,7 +39,8 @@ async def fill_due(url: str, begin: int, rows: int, *, now: datetime | None = No
             await connection.execute(history.inbox(due=True), first, last, at, begin, text)
             for statement in (history.ledger(due=True), history.outbox(due=True)):
                 await connection.execute(statement, first, last, at)
-        await _analyze(connection)
+        if analyze:
+            await _analyze(connection)
     finally:
         await connection.close()
 

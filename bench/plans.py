@@ -55,7 +55,7 @@ async def captured(connection: "asyncpg.Connection[asyncpg.Record]", calls: Mapp
     for source, call in calls.items():
         sent: list[Any] = []
         with connection.query_logger(sent.append):
-            await _taken_back(connection, call)
+            await taken_back(connection, call)
         settings = [query.query for query in sent if query.query.startswith("SET LOCAL")]
         found += [
             Statement(source, query.query, tuple(query.args), settings)
@@ -73,14 +73,14 @@ async def explained(connection: "asyncpg.Connection[asyncpg.Record]", statement:
         for setting in statement.settings:
             await inside.execute(setting)
         asked = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.sql}"
-        many = _is_many(statement)
+        many = is_many(statement)
         plans.append(await inside.fetchval(asked, *(statement.arguments[0] if many else statement.arguments)))
 
-    await _taken_back(connection, explain)
+    await taken_back(connection, explain)
     return Explained(statement, orjson.loads(plans[0])[0]["Plan"])
 
 
-def _is_many(statement: Statement) -> bool:
+def is_many(statement: Statement) -> bool:
     """Say whether the arguments are those of executemany: rows of them."""
     return bool(statement.arguments) and isinstance(statement.arguments[0], tuple)
 
@@ -98,24 +98,25 @@ async def reads(connection: "asyncpg.Connection[asyncpg.Record]", statement: Sta
     async def count(inside: Connection) -> None:
         for setting in (*statement.settings, "SET LOCAL plan_cache_mode = force_generic_plan"):
             await inside.execute(setting)
-        arguments = statement.arguments[0] if _is_many(statement) else statement.arguments
+        arguments = statement.arguments[0] if is_many(statement) else statement.arguments
         prepared = await inside.prepare(statement.sql)
-        before = await _counters(inside)
+        before = await counters(inside)
         await prepared.fetch(*arguments)
-        for table, (scanned, fetched) in (await _counters(inside)).items():
+        for table, (scanned, fetched) in (await counters(inside)).items():
             earlier = before.get(table, (0, 0))
             found.append(Read(table, scanned - earlier[0], fetched - earlier[1]))
 
-    await _taken_back(connection, count)
+    await taken_back(connection, count)
     return found
 
 
-async def _counters(inside: Connection) -> dict[str, tuple[int, int]]:
+async def counters(inside: Connection) -> dict[str, tuple[int, int]]:
     """Return the rows read so far by scanning and by index; they also count what earlier transactions read."""
     return {row["name"]: (row["by_scanning"], row["by_index"]) for row in await inside.fetch(COUNTED)}
 
 
-async def _taken_back(connection: "asyncpg.Connection[asyncpg.Record]", call: Call) -> None:
+async def taken_back(connection: "asyncpg.Connection[asyncpg.Record]", call: Call) -> None:
+    """Run a call in a transaction, of which nothing stays."""
     try:
         async with connection.transaction():
             await call(connection)

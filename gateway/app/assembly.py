@@ -137,9 +137,9 @@ async def _work(worker: Worker, clock: SharedClock | None, database: Database) -
 def _wire(
     gateway: Running, database: Database, session: aiohttp.ClientSession, clock: SharedClock, *, with_worker: bool
 ) -> Receiver:
-    def wake() -> None:
+    def wake(site: str | None = None, /) -> None:
         if gateway.worker is not None:
-            gateway.worker.wake()
+            gateway.worker.wake(site)
 
     async def send(request: OutgoingRequest) -> Answer:
         return await post(session, request, gateway.context.now)

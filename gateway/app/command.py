@@ -34,7 +34,7 @@ async def at_hand(source: Source, config: Config, redaction: Redaction) -> Async
             now=clock,
             entropy=os.urandom,
             draw=random.SystemRandom().random,
-            wake=lambda: None,
+            wake=lambda _site=None: None,
             metrics=Metrics(),
             redaction=redaction,
         )

@@ -122,7 +122,7 @@ async def _claim(context: Context, live: Live, site: str, under_way: UnderWay) -
     crowd = Counter(task.get_name() for task in under_way)
     names = [name for place, name in live.connections if place == site and crowd[name] < CROWD]
     now, lease_for, lease = context.now(), live.config.worker.lease, UUID(bytes=context.entropy(16))
-    async with context.database.transaction() as connection:
+    async with context.database.reading() as connection:  # a statement that commits by itself
         rows = await inbox.claim(connection, site, names, now=now, lease=lease, lease_for=lease_for, limit=BATCH)
     return Claim(live, lease, now + lease_for, {(row.connection, row.event_key): row for row in rows}) if rows else None
 
@@ -212,7 +212,7 @@ async def _write_batch(context: Context, claim: Claim, site: str, readings: Sequ
     for outcome in writing.outcomes:
         _tell(context, site, outcome)
     if any(booked.dispatch and booked.dispatch.due for booked in (*writing.new, *writing.filled)):
-        context.wake()
+        context.wake(site)
 
 
 async def _write_once(context: Context, claim: Claim, site: str, readings: Sequence[Reading]) -> Writing:

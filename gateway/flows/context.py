@@ -3,9 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from gateway.store.pool import Database
 from gateway.telemetry import Metrics, Redaction
+
+
+class Wake(Protocol):
+    """Tells the worker of this process that there is something to do, at this site or at any."""
+
+    def __call__(self, site: str | None = None, /) -> None:
+        """Say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +29,6 @@ class Context:
     now: Callable[[], datetime]
     entropy: Callable[[int], bytes]
     draw: Callable[[], float]
-    wake: Callable[[], None]
+    wake: Wake
     metrics: Metrics
     redaction: Redaction = field(default_factory=Redaction)

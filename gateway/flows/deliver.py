@@ -7,8 +7,9 @@ without a verdict and knows that the outcome is unclear. No transaction is open 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from time import perf_counter
 from uuid import UUID
 
@@ -41,6 +42,12 @@ HTTP_TIMEOUT = timedelta(seconds=10)
 
 SETTLE_AGAIN_SECONDS = 0.5
 
+SETTLING = 4
+"""Deliveries under way, calls and results that are being written down, in calls at a time."""
+
+GATHER_SECONDS = 0.002
+"""How long freed places wait for each other while more is due than calls at a time, to share a claim's commit."""
+
 TOO_LATE = Verdict(attempt=AttemptVerdict.NOT_SENT, status=Status.PENDING, spends=False, again_in=timedelta(0))
 """The lease ends before a call could: nothing is sent, and the next claim comes at once."""
 
@@ -50,7 +57,21 @@ IMPOSSIBLE = Verdict(attempt=AttemptVerdict.NOT_SENT, status=Status.REJECTED, re
 Send = Callable[[OutgoingRequest], Awaitable[Answer]]
 
 
-UnderWay = dict[asyncio.Task[None], ClaimedDelivery]
+@dataclass(slots=True, eq=False)
+class Flight:
+    """
+    A delivery under way; `answered` once it is known that it was recorded, and only writing that down is left.
+
+    `full` says that its claim took as many as it asked for, so that more are likely due.
+    """
+
+    delivery: ClaimedDelivery
+    probe: bool
+    full: bool
+    answered: bool = False
+
+
+UnderWay = dict[asyncio.Task[None], Flight]
 
 
 class HeldMeanwhile(Exception):
@@ -77,17 +98,23 @@ class Deliverer:
         more = self._more[site] = asyncio.Event()
 
         async def renew(connection: Connection, until: datetime) -> None:
-            held = [(row.connection, row.key, row.lease) for row in under_way.values()]
+            rows = [flight.delivery for flight in under_way.values()]
+            held = [(row.connection, row.key, row.lease) for row in rows]
             await leases.renew_deliveries(connection, site, held, until)
 
         async with renewed(self._context, live().config.worker.lease, renew):
             try:
                 while not stopping.is_set():
                     more.clear()
-                    under_way |= await self._start(live(), site, len(under_way), stopping)
+                    configured = live()
+                    free = _free(under_way, configured.config.worker.concurrency_per_site)
+                    started = await self._start(configured, site, free, stopping)
+                    under_way |= started
                     if not under_way:
                         return
                     await _first_done_or(more, under_way)
+                    if any(flight.full for flight in started.values()):
+                        await asyncio.sleep(GATHER_SECONDS)
             finally:
                 del self._more[site]
                 if under_way:
@@ -98,36 +125,41 @@ class Deliverer:
         if site in self._more:
             self._more[site].set()
 
-    async def _start(self, live: Live, site: str, under_way: int, stopping: asyncio.Event) -> UnderWay:
-        free = live.config.worker.concurrency_per_site - under_way
+    async def _start(self, live: Live, site: str, free: int, stopping: asyncio.Event) -> UnderWay:
         if free <= 0:
             return {}
         try:
             claimed, probe = await self._claim(live, site, free)
         except HeldMeanwhile:
             return {}
-        return {asyncio.create_task(self._attempt(live, due, probe, stopping)): due for due in claimed}
+        flights = [Flight(delivery, probe, len(claimed) == free) for delivery in claimed]
+        return {asyncio.create_task(self._attempt(live, flight, stopping)): flight for flight in flights}
 
     async def _claim(self, live: Live, site: str, limit: int) -> tuple[list[ClaimedDelivery], bool]:
-        """Claim due deliveries; of a held site only one, as its probe, and only when it is time for one."""
+        """
+        Claim due deliveries; of a held site only one, as its probe, and only when it is time for one.
+
+        The claim itself passes over a held site; the look after it sees a hold that began while it was waiting.
+        """
         now, lease_for = self._context.now(), live.config.worker.lease
         connections = [name for place, name in live.connections if place == site]
         lease = UUID(bytes=self._context.entropy(16))
+        claim = partial(outbox.claim, site=site, connections=connections, now=now, lease=lease, lease_for=lease_for)
         async with self._context.database.transaction() as connection:
-            hold = await holds.find(connection, site)
-            if hold is not None and not await holds.start_probe(connection, site, now, lease_for):
-                return [], False
-            claimed = await outbox.claim(
-                connection, site, connections, now=now, lease=lease, lease_for=lease_for, limit=1 if hold else limit
-            )
-            if hold is None and await holds.find(connection, site) is not None:
+            claimed = await claim(connection, limit=limit)
+            if await holds.find(connection, site) is None:
+                return claimed, False
+            if claimed:
                 raise HeldMeanwhile
-            if hold is not None and not claimed:
+            if not await holds.start_probe(connection, site, now, lease_for):
+                return [], False
+            claimed = await claim(connection, limit=1, held_too=True)
+            if not claimed:
                 await holds.end_probe(connection, site, lift=False, now=now, again_in=timedelta(0))
-        return claimed, hold is not None
+        return claimed, True
 
-    async def _attempt(self, live: Live, delivery: ClaimedDelivery, probe: bool, stopping: asyncio.Event) -> None:
-        started = perf_counter()
+    async def _attempt(self, live: Live, flight: Flight, stopping: asyncio.Event) -> None:
+        delivery, probe, started = flight.delivery, flight.probe, perf_counter()
         verdict, answer = await self._tried(live, delivery)
         verdict = counted(self._circuits, delivery.site, verdict, answer, probe=probe)
         settlement = settlement_of(
@@ -140,6 +172,10 @@ class Deliverer:
             kept=self._context.redaction.clean(answer.body or answer.error or ""),
             milliseconds=round((perf_counter() - started) * 1000),
         )
+        if settlement.status in SUCCESSES and verdict.hold is None and not probe:
+            flight.answered = True  # another call may begin while this one is written down
+            if flight.full:
+                self.nudge(delivery.site)
         await hold_before(self._context, delivery.site, verdict, probe=probe)
         await self._settle(live, delivery, settlement, stopping)
         await learn_after(self._context, delivery.site, verdict, answer, probe=probe)
@@ -219,6 +255,12 @@ class Deliverer:
     async def close(self) -> None:
         """Return when nothing is being settled."""
         await self._settler.drain()
+
+
+def _free(under_way: UnderWay, most: int) -> int:
+    """Return how many calls may begin; what is only being written down does not count, as long as that keeps up."""
+    calling = sum(not flight.answered for flight in under_way.values())
+    return max(min(most - calling, SETTLING * most - len(under_way)), 0)
 
 
 async def _first_done_or(more: asyncio.Event, under_way: UnderWay) -> None:

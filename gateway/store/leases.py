@@ -14,31 +14,32 @@ from gateway.store.pool import Connection
 Held = Sequence[tuple[str, str, UUID]]
 """Rows of one site: connection, event key or revenue key, and the lease under which they are held."""
 
-# Named by key as well as by lease, so that the primary key finds them on tables that were never analyzed, too.
+# Named by key as well as by lease, so that the primary key finds them on tables that were never analyzed, too. A lease
+# is one claim's alone, so a row that has one of ours is ours.
 OURS = """
-SELECT {table}.connection, {table}.{key} AS key FROM {table}
-JOIN unnest($2::text[], $3::text[], $4::uuid[]) AS mine (connection, key, lease)
-  ON {table}.connection = mine.connection AND {table}.{key} = mine.key AND {table}.lease = mine.lease
-WHERE {table}.site = $1 AND {table}.connection = ANY($2::text[]) AND {table}.{key} = ANY($3::text[])
-FOR UPDATE OF {table} SKIP LOCKED
+WITH ours AS (
+    SELECT connection, {key} AS key FROM {table}
+    WHERE site = $1 AND connection = ANY($2::text[]) AND {key} = ANY($3::text[]) AND lease = ANY($4::uuid[])
+    FOR UPDATE SKIP LOCKED
+), keys AS (
+    SELECT array_agg(connection) AS connections, array_agg(key) AS keys FROM ours
+)
 """
-WEBHOOKS = OURS.format(table="inbox", key="event_key")
-DELIVERIES = OURS.format(table="outbox", key="revenue_key")
+OF_OURS = """
+WHERE site = $1 AND connection = ANY((SELECT connections FROM keys)::text[])
+  AND {key} = ANY((SELECT keys FROM keys)::text[]) AND lease = ANY($4::uuid[])
+"""
+WEBHOOKS, OF_WEBHOOKS = OURS.format(table="inbox", key="event_key"), OF_OURS.format(key="event_key")
 
-RENEW_WEBHOOKS = f"""
-UPDATE inbox SET due_at = $5 FROM ({WEBHOOKS}) AS ours
-WHERE inbox.site = $1 AND inbox.connection = ours.connection AND inbox.event_key = ours.key
-"""  # noqa: S608 - constant text
+RENEW_WEBHOOKS = f"{WEBHOOKS} UPDATE inbox SET due_at = $5 {OF_WEBHOOKS}"  # noqa: S608 - constant text
 
 GIVE_BACK_WEBHOOKS = f"""
-UPDATE inbox SET due_at = $5, lease = NULL, attempts = attempts - 1 FROM ({WEBHOOKS}) AS ours
-WHERE inbox.site = $1 AND inbox.connection = ours.connection AND inbox.event_key = ours.key
+{WEBHOOKS} UPDATE inbox SET due_at = $5, lease = NULL, attempts = attempts - 1 {OF_WEBHOOKS}
 """  # noqa: S608 - constant text
 
 RENEW_DELIVERIES = f"""
-UPDATE outbox SET due_at = $5 FROM ({DELIVERIES}) AS ours
-WHERE outbox.site = $1 AND outbox.connection = ours.connection AND outbox.revenue_key = ours.key
-  AND outbox.destination = $6
+{OURS.format(table="outbox", key="revenue_key")} UPDATE outbox SET due_at = $5 {OF_OURS.format(key="revenue_key")}
+  AND destination = $6
 """  # noqa: S608 - constant text
 
 

@@ -16,6 +16,10 @@ Place = tuple[str, str]
 """A connection's name and a key at it."""
 
 
+LOCK = "SELECT site FROM sites WHERE site = $1 FOR UPDATE"
+FIRST = "INSERT INTO sites (site, created_at) VALUES ($1, $2) ON CONFLICT (site) DO NOTHING"
+
+
 async def lock_site(connection: Connection, site: str, now: datetime) -> None:
     """
     Let one transaction at a time book for this site.
@@ -23,10 +27,9 @@ async def lock_site(connection: Connection, site: str, now: datetime) -> None:
     It makes "each order id once", running totals and inheritance simple to get right. A booking transaction holds a
     batch and no call to anybody, so it is short.
     """
-    await connection.execute(
-        "INSERT INTO sites (site, created_at) VALUES ($1, $2) ON CONFLICT (site) DO NOTHING", site, now
-    )
-    await connection.fetchval("SELECT site FROM sites WHERE site = $1 FOR UPDATE", site)
+    if await connection.fetchval(LOCK, site) is None:  # the site's first booking
+        await connection.execute(FIRST, site, now)
+        await connection.fetchval(LOCK, site)
 
 
 # Whether a refund goes out now or waits depends on its sale's delivery, which may be settling at this moment: the lock
@@ -41,23 +44,32 @@ FOR SHARE
 # One index probe for each way to be near: the movement itself, its payment, and the first booking of its subscription.
 AROUND = """
 WITH near AS (
-    SELECT site, connection, revenue_key FROM ledger
+    SELECT connection, revenue_key FROM ledger
     WHERE site = $1 AND connection = ANY($2::text[]) AND revenue_key = ANY($3::text[])
     UNION
-    SELECT site, connection, revenue_key FROM ledger
+    SELECT connection, revenue_key FROM ledger
     WHERE site = $1 AND connection = ANY($2::text[]) AND payment_id = ANY($4::text[])
     UNION
-    SELECT first.site, first.connection, first.revenue_key
+    SELECT first.connection, first.revenue_key
     FROM unnest($2::text[]) AS named (connection), unnest($5::text[]) AS asked (subscription_id),
     LATERAL (
-        SELECT site, connection, revenue_key FROM ledger
+        SELECT connection, revenue_key FROM ledger
         WHERE site = $1 AND connection = named.connection AND subscription_id = asked.subscription_id
           AND kind IN ('purchase', 'renewal')
         ORDER BY booked_at, occurred_at, revenue_key LIMIT 1
     ) AS first
+), keys AS (
+    SELECT array_agg(connection) AS connections, array_agg(revenue_key) AS revenue_keys FROM near
+), booked AS MATERIALIZED (
+    SELECT * FROM ledger WHERE site = $1 AND connection = ANY((SELECT connections FROM keys)::text[])
+       AND revenue_key = ANY((SELECT revenue_keys FROM keys)::text[])
+), sent AS MATERIALIZED (
+    SELECT connection, revenue_key, status, attempts FROM outbox
+    WHERE site = $1 AND connection = ANY((SELECT connections FROM keys)::text[])
+      AND revenue_key = ANY((SELECT revenue_keys FROM keys)::text[])
 )
-SELECT ledger.*, outbox.status, coalesce(outbox.attempts, 0) AS attempted
-FROM near JOIN ledger USING (site, connection, revenue_key) LEFT JOIN outbox USING (site, connection, revenue_key)
+SELECT booked.*, sent.status, coalesce(sent.attempts, 0) AS attempted
+FROM near JOIN booked USING (connection, revenue_key) LEFT JOIN sent USING (connection, revenue_key)
 ORDER BY booked_at, occurred_at, revenue_key
 """
 
@@ -181,6 +193,8 @@ WHERE site = $1 AND connection = $2 AND revenue_key = $3
 
 async def insert(connection: Connection, site: str, entries: Sequence[Entry], source: str) -> None:
     """Write new lines, in one round trip."""
+    if not entries:
+        return
     await connection.executemany(INSERT, [_row(site, entry, source) for entry in entries])
 
 
@@ -209,39 +223,50 @@ async def fill(connection: Connection, site: str, entries: Sequence[Entry]) -> N
         )
         for entry in entries
     ]
-    await connection.executemany(FILL, rows)
+    if rows:
+        await connection.executemany(FILL, rows)
 
 
-# A sale that could not be attributed gets the ids of its sibling: the same payment, else the same subscription. Two
-# index probes for each, because with OR Postgres before 18 would read all of the site's index.
+# A sale that could not be attributed gets the ids of its sibling: the same payment, else the same subscription. One
+# index probe for each way and each row (OFFSET 0 keeps the planner from making a join of it): plans that were made
+# while the tables were empty would else read all of a site's rows for every row.
 ATTRIBUTE = """
 WITH named AS (
     SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
         AS named (connection, payment_id, subscription_id, visitor_id, session_id, token)
 ), siblings AS (
-    SELECT ledger.connection, ledger.revenue_key, 'payment' AS source, named.visitor_id, named.session_id, named.token
-    FROM named JOIN ledger ON ledger.site = $1 AND ledger.connection = named.connection
-        AND ledger.payment_id = named.payment_id AND ledger.visitor_id IS NULL
+    SELECT named.connection, found.revenue_key, 'payment' AS source, named.visitor_id, named.session_id, named.token
+    FROM named, LATERAL (
+        SELECT revenue_key FROM ledger WHERE site = $1 AND connection = named.connection
+           AND payment_id = named.payment_id AND visitor_id IS NULL OFFSET 0) AS found
     UNION ALL
-    SELECT ledger.connection, ledger.revenue_key, 'subscription', named.visitor_id, named.session_id, named.token
-    FROM named JOIN ledger ON ledger.site = $1 AND ledger.connection = named.connection
-        AND ledger.subscription_id = named.subscription_id AND ledger.visitor_id IS NULL
+    SELECT named.connection, found.revenue_key, 'subscription', named.visitor_id, named.session_id, named.token
+    FROM named, LATERAL (
+        SELECT revenue_key FROM ledger WHERE site = $1 AND connection = named.connection
+           AND subscription_id = named.subscription_id AND visitor_id IS NULL OFFSET 0) AS found
 ), nearest AS (
-    SELECT DISTINCT ON (connection, revenue_key) siblings.* FROM siblings
-    JOIN outbox USING (connection, revenue_key)
-    WHERE outbox.site = $1 AND outbox.destination = $8 AND outbox.status = 'unattributed'
-    ORDER BY connection, revenue_key, source, siblings.visitor_id
+    SELECT DISTINCT ON (siblings.connection, siblings.revenue_key) siblings.* FROM siblings, LATERAL (
+        SELECT 1 FROM outbox WHERE outbox.site = $1 AND outbox.connection = siblings.connection
+           AND outbox.revenue_key = siblings.revenue_key AND outbox.destination = $8
+           AND outbox.status = 'unattributed' OFFSET 0) AS unattributed
+    ORDER BY siblings.connection, siblings.revenue_key, siblings.source, siblings.visitor_id
+), keys AS (
+    SELECT array_agg(connection) AS connections, array_agg(revenue_key) AS revenue_keys FROM nearest
 ), changed AS (
     UPDATE ledger SET visitor_id = nearest.visitor_id, session_id = nearest.session_id, token = nearest.token,
         attribution_source = nearest.source
     FROM nearest
     WHERE ledger.site = $1 AND ledger.connection = nearest.connection AND ledger.revenue_key = nearest.revenue_key
+      AND ledger.connection = ANY((SELECT connections FROM keys)::text[])
+      AND ledger.revenue_key = ANY((SELECT revenue_keys FROM keys)::text[])
     RETURNING ledger.connection, ledger.revenue_key
 )
 UPDATE outbox SET status = 'pending', reason = CASE WHEN amount_minor IS NULL THEN 'waiting_for_amount' END,
     due_at = CASE WHEN amount_minor IS NOT NULL THEN $9::timestamptz END
 FROM changed
 WHERE outbox.site = $1 AND outbox.connection = changed.connection AND outbox.revenue_key = changed.revenue_key
+  AND outbox.connection = ANY((SELECT connections FROM keys)::text[])
+  AND outbox.revenue_key = ANY((SELECT revenue_keys FROM keys)::text[])
   AND outbox.destination = $8 AND outbox.status = 'unattributed'
 RETURNING outbox.connection, outbox.revenue_key
 """

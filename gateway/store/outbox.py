@@ -82,6 +82,8 @@ async def put(connection: Connection, site: str, dispatches: Sequence[Dispatch],
         )
         for row in sorted(dispatches, key=lambda row: (row.connection, row.key))
     ]
+    if not rows:
+        return
     await connection.executemany(PUT, rows)
     never = [row for row in dispatches if row.is_sale and row.status is not Status.PENDING]
     if never:
@@ -89,30 +91,40 @@ async def put(connection: Connection, site: str, dispatches: Sequence[Dispatch],
         await connection.execute(RELEASE, DESTINATION, *named, now, [False] * len(never))
 
 
+# The keys as arrays too, so that one look into the primary key finds the rows, whatever Postgres knows of the tables.
 CLAIM = """
 WITH due AS (
     SELECT site, connection, revenue_key, destination FROM outbox
     WHERE site = $1 AND destination = $2 AND connection = ANY($3::text[]) AND due_at <= $4
+      AND ($8 OR (SELECT count(*) FROM holds WHERE site = $1 AND destination = $2) = 0)
     ORDER BY due_at LIMIT $7
     FOR UPDATE SKIP LOCKED
+), keys AS (
+    SELECT array_agg(connection) AS connections, array_agg(revenue_key) AS revenue_keys FROM due
 ), claimed AS (
     UPDATE outbox SET lease = $5, due_at = $6, attempts = attempts + 1
-    FROM due WHERE (outbox.site, outbox.connection, outbox.revenue_key, outbox.destination)
-                 = (due.site, due.connection, due.revenue_key, due.destination)
+    WHERE site = $1 AND destination = $2
+      AND connection = ANY((SELECT connections FROM keys)::text[])
+      AND revenue_key = ANY((SELECT revenue_keys FROM keys)::text[])
+      AND (connection, revenue_key) IN (SELECT connection, revenue_key FROM due)
     RETURNING outbox.*
 ), noted AS (
     INSERT INTO attempts (site, connection, revenue_key, destination, number, started_at)
     SELECT site, connection, revenue_key, destination, attempts, $4 FROM claimed
+), earlier AS (
+    SELECT connection, revenue_key, array_agg(status_code ORDER BY number) AS codes,
+           array_agg(verdict ORDER BY number) AS verdicts
+    FROM attempts WHERE site = $1 AND destination = $2
+      AND connection = ANY((SELECT connections FROM keys)::text[])
+      AND revenue_key = ANY((SELECT revenue_keys FROM keys)::text[])
+    GROUP BY connection, revenue_key
 )
 SELECT claimed.*, ledger.plugin, ledger.kind, ledger.order_id, ledger.subscription_id,
        ledger.visitor_id, ledger.session_id, ledger.token,
-       ARRAY(SELECT status_code FROM attempts WHERE (site, connection, revenue_key, destination)
-                = (claimed.site, claimed.connection, claimed.revenue_key, claimed.destination)
-             ORDER BY number) AS earlier_codes,
-       ARRAY(SELECT verdict FROM attempts WHERE (site, connection, revenue_key, destination)
-                = (claimed.site, claimed.connection, claimed.revenue_key, claimed.destination)
-             ORDER BY number) AS earlier_verdicts
-FROM claimed JOIN ledger USING (site, connection, revenue_key)
+       coalesce(earlier.codes, '{}') AS earlier_codes, coalesce(earlier.verdicts, '{}') AS earlier_verdicts
+FROM claimed JOIN ledger USING (site, connection, revenue_key) LEFT JOIN earlier USING (connection, revenue_key)
+WHERE ledger.site = $1 AND ledger.connection = ANY((SELECT connections FROM keys)::text[])
+  AND ledger.revenue_key = ANY((SELECT revenue_keys FROM keys)::text[])
 ORDER BY ledger.occurred_at
 """
 
@@ -126,10 +138,11 @@ async def claim(
     lease: UUID,
     lease_for: timedelta,
     limit: int,
+    held_too: bool = False,
 ) -> list[ClaimedDelivery]:
-    """Claim due deliveries of one site and note an attempt for each, in one transaction."""
+    """Claim due deliveries of one site and note an attempt for each; nothing where it is on hold, unless `held_too`."""
     until = now + lease_for
-    rows = await connection.fetch(CLAIM, site, DESTINATION, connections, now, lease, until, limit)
+    rows = await connection.fetch(CLAIM, site, DESTINATION, connections, now, lease, until, limit, held_too)
     return [
         ClaimedDelivery(
             site=site,
@@ -166,6 +179,8 @@ FROM unnest($2::text[], $3::text[], $4::text[], $5::int[], $6::int[], $7::text[]
      AS done (site, connection, revenue_key, number, status_code, verdict, answer, milliseconds)
 WHERE attempts.site = done.site AND attempts.connection = done.connection
   AND attempts.revenue_key = done.revenue_key AND attempts.destination = $1 AND attempts.number = done.number
+  AND attempts.site = ANY($2::text[]) AND attempts.connection = ANY($3::text[])
+  AND attempts.revenue_key = ANY($4::text[])
 """
 
 # The lease fences every result but a success: money that was recorded is recorded, however late the answer came.
@@ -177,7 +192,8 @@ WITH done AS (
 ), locked AS (
     SELECT outbox.site, outbox.connection, outbox.revenue_key
     FROM outbox JOIN done USING (site, connection, revenue_key)
-    WHERE outbox.destination = $1
+    WHERE outbox.destination = $1 AND outbox.site = ANY($2::text[]) AND outbox.connection = ANY($3::text[])
+      AND outbox.revenue_key = ANY($4::text[])
     ORDER BY outbox.site, outbox.connection, outbox.revenue_key
     FOR UPDATE OF outbox
 )
@@ -185,7 +201,8 @@ UPDATE outbox SET status = done.status, reason = done.reason, spent = done.spent
     recorded_at = coalesce(outbox.recorded_at, done.recorded_at)
 FROM done JOIN locked USING (site, connection, revenue_key)
 WHERE outbox.site = done.site AND outbox.connection = done.connection AND outbox.revenue_key = done.revenue_key
-  AND outbox.destination = $1
+  AND outbox.destination = $1 AND outbox.site = ANY($2::text[]) AND outbox.connection = ANY($3::text[])
+  AND outbox.revenue_key = ANY($4::text[])
   AND (outbox.lease = done.lease OR (done.recorded_at IS NOT NULL AND outbox.status IN ('pending', 'dead', 'rejected')))
 RETURNING outbox.site, outbox.connection, outbox.revenue_key, outbox.payment_id, outbox.is_sale, outbox.status
 """
@@ -199,6 +216,7 @@ UPDATE outbox SET
     due_at = CASE WHEN sale.recorded THEN $5::timestamptz END
 FROM unnest($2::text[], $3::text[], $4::text[], $6::boolean[]) AS sale (site, connection, payment_id, recorded)
 WHERE outbox.site = sale.site AND outbox.connection = sale.connection AND outbox.payment_id = sale.payment_id
+  AND outbox.site = ANY($2::text[]) AND outbox.connection = ANY($3::text[]) AND outbox.payment_id = ANY($4::text[])
   AND outbox.destination = $1 AND NOT outbox.is_sale AND outbox.amount_minor IS NOT NULL
   AND outbox.reason IN ('waiting_for_sale', 'sale_not_recorded')
 """

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from gateway.domain.delivery import DESTINATION
 from gateway.store.pool import Connection
@@ -34,46 +35,103 @@ class Found:
         return bool(self.checkouts or self.webhooks or self.ledger)
 
 
-# A refund or a renewal that was booked before its sale has not inherited the order id: the sale leads to it.
-LEDGER = """
-WITH ordered AS (
-    SELECT connection, payment_id, subscription_id FROM ledger WHERE site = $1 AND order_id = $2
-), named AS (
-    SELECT connection, payment_id FROM ordered
-    UNION
-    SELECT later.connection, later.payment_id FROM ordered JOIN ledger AS later USING (connection, subscription_id)
-    WHERE later.site = $1 AND later.order_id IS NULL
-    UNION
-    SELECT connection, payment_id FROM ledger WHERE site = $1 AND (
-        payment_id = $2 OR checkout_id = $2 OR subscription_id = $2 OR event_key = $2
-        OR revenue_key IN ($2, 'payment:' || $2, 'refund:' || $2, 'reversal:' || $2))
+# The site's connections, one index probe for each: the indexes that name a payment or an event begin with them.
+_PLACES = """
+WITH RECURSIVE places AS (
+    (SELECT connection FROM {table} WHERE site = $1{whose} ORDER BY connection LIMIT 1)
+    UNION ALL
+    SELECT (SELECT connection FROM {table} WHERE site = $1 AND connection > places.connection{whose}
+            ORDER BY connection LIMIT 1) FROM places WHERE places.connection IS NOT NULL
 )
-SELECT * FROM ledger WHERE site = $1 AND (visitor_id = $2
-    OR (connection, payment_id) IN (SELECT connection, payment_id FROM named))
-ORDER BY occurred_at, revenue_key LIMIT $3
 """
 
+# An index probe for each way in which an id can name a row: with OR over several columns Postgres reads all rows.
+# A refund or a renewal that was booked before its sale has not inherited the order id: the sale leads to it.
+LEDGER = f"""
+{_PLACES.format(table="ledger", whose="")}, ordered AS (
+    SELECT connection, payment_id, subscription_id FROM ledger WHERE site = $1 AND order_id = $2
+), payments AS (
+    SELECT connection, payment_id FROM ordered
+    UNION
+    SELECT ordered.connection, later.payment_id FROM ordered, LATERAL (
+        SELECT payment_id FROM ledger WHERE site = $1 AND connection = ordered.connection
+          AND subscription_id = ordered.subscription_id AND order_id IS NULL OFFSET 0
+    ) AS later
+    UNION
+    SELECT found.connection, found.payment_id FROM places, LATERAL (
+        SELECT connection, payment_id FROM ledger
+        WHERE site = $1 AND connection = places.connection AND payment_id = $2
+        UNION
+        SELECT connection, payment_id FROM ledger
+        WHERE site = $1 AND connection = places.connection AND checkout_id = $2
+        UNION
+        SELECT connection, payment_id FROM ledger
+        WHERE site = $1 AND connection = places.connection AND subscription_id = $2
+        UNION
+        SELECT connection, payment_id FROM ledger
+        WHERE site = $1 AND connection = places.connection AND event_key = $2
+        UNION
+        SELECT connection, payment_id FROM ledger
+        WHERE site = $1 AND connection = places.connection
+          AND revenue_key = ANY(ARRAY[$2, 'payment:' || $2, 'refund:' || $2, 'reversal:' || $2])
+    ) AS found
+), named AS (
+    SELECT connection, revenue_key FROM ledger WHERE site = $1 AND order_id = $2
+    UNION
+    SELECT connection, revenue_key FROM ledger WHERE site = $1 AND visitor_id = $2
+    UNION
+    SELECT payments.connection, found.revenue_key FROM payments, LATERAL (
+        SELECT revenue_key FROM ledger
+        WHERE site = $1 AND connection = payments.connection AND payment_id = payments.payment_id OFFSET 0
+    ) AS found
+)
+SELECT booked.* FROM named, LATERAL (
+    SELECT * FROM ledger WHERE site = $1 AND connection = named.connection AND revenue_key = named.revenue_key OFFSET 0
+) AS booked
+ORDER BY occurred_at, revenue_key LIMIT $3
+"""  # noqa: S608 - constant text
+
 BY_EVENTS = """
-SELECT * FROM ledger WHERE site = $1 AND (connection, event_key) IN (SELECT * FROM unnest($2::text[], $3::text[]))
+SELECT * FROM ledger WHERE site = $1 AND connection = ANY($2::text[]) AND event_key = ANY($3::text[])
+  AND (connection, event_key) IN (SELECT * FROM unnest($2::text[], $3::text[]))
 ORDER BY occurred_at, revenue_key LIMIT $4
 """
 
-CHECKOUTS = """
-SELECT * FROM checkouts
-WHERE site = $1 AND (order_id = ANY($2::text[]) OR checkout_id = ANY($3::text[]) OR visitor_id = $4)
+CHECKOUTS = f"""
+{_PLACES.format(table="checkouts", whose=" AND checkout_id IS NOT NULL")}, named AS (
+    SELECT order_id FROM checkouts WHERE site = $1 AND order_id = ANY($2::text[])
+    UNION
+    SELECT found.order_id FROM places, LATERAL (
+        SELECT order_id FROM checkouts
+        WHERE site = $1 AND connection = places.connection AND checkout_id = ANY($3::text[]) OFFSET 0) AS found
+    UNION
+    SELECT order_id FROM checkouts WHERE site = $1 AND visitor_id = $4
+)
+SELECT made.* FROM named, LATERAL (
+    SELECT * FROM checkouts WHERE site = $1 AND order_id = named.order_id OFFSET 0) AS made
 ORDER BY created_at LIMIT $5
-"""
+"""  # noqa: S608 - constant text
 
 COLUMNS = (
     "id, connection, event_key, event_id, event_type, received_at, last_seen_at, seen, outcome, reason, detail, due_at"
 )
 
 WEBHOOKS = f"""
-SELECT {COLUMNS} FROM inbox
-WHERE site = $1 AND (event_id = $2 OR event_key = $2 OR id::text = $2
-    OR (connection, event_key) IN (SELECT * FROM unnest($3::text[], $4::text[])))
+{_PLACES.format(table="inbox", whose="")}, named AS (
+    SELECT connection, event_key FROM inbox WHERE site = $1 AND event_id = $2
+    UNION
+    SELECT connection, $2 FROM places
+    UNION
+    SELECT * FROM unnest($3::text[], $4::text[])
+)
+SELECT kept.* FROM named, LATERAL (
+    SELECT {COLUMNS} FROM inbox
+    WHERE site = $1 AND connection = named.connection AND event_key = named.event_key OFFSET 0) AS kept
 ORDER BY received_at, id LIMIT $5
 """  # noqa: S608 - constant text
+
+# No index has it: only what looks like such an id is looked for.
+BY_ID = f"SELECT {COLUMNS} FROM inbox WHERE site = $1 AND id = $2"  # noqa: S608 - constant text
 
 SEARCH = f"""
 SELECT {COLUMNS} FROM inbox
@@ -83,11 +141,13 @@ ORDER BY received_at, id LIMIT $3
 
 OUTBOX = """
 SELECT * FROM outbox WHERE site = $1 AND destination = $2
+   AND connection = ANY($3::text[]) AND revenue_key = ANY($4::text[])
    AND (connection, revenue_key) IN (SELECT * FROM unnest($3::text[], $4::text[]))
 """
 
 ATTEMPTS = """
 SELECT * FROM attempts WHERE site = $1 AND destination = $2
+   AND connection = ANY($3::text[]) AND revenue_key = ANY($4::text[])
    AND (connection, revenue_key) IN (SELECT * FROM unnest($3::text[], $4::text[]))
 ORDER BY number
 """
@@ -108,8 +168,17 @@ async def find(connection: Connection, site: str, query: str) -> Found:
     named = await _rows(
         connection, WEBHOOKS, site, query, [name for name, _ in events], [key for _, key in events], MOST_ROWS
     )
+    named += await _by_id(connection, site, query)
     words = {query, *(row["payment_id"] for row in ledger), *(row["checkout_id"] or "" for row in checkouts)}
     return await _around(connection, site, words, ledger=ledger, checkouts=checkouts, named=named)
+
+
+async def _by_id(connection: Connection, site: str, query: str) -> list[dict[str, Any]]:
+    try:
+        number = UUID(query)
+    except ValueError:
+        return []
+    return await _rows(connection, BY_ID, site, number)
 
 
 async def _mentioning(connection: Connection, site: str, query: str) -> list[dict[str, Any]]:

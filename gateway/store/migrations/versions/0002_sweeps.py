@@ -1,7 +1,7 @@
 """
 Sweeps, watched checkouts, readings that were lost with their process, and what an operator says of a hold.
 
-It only adds, so that the previous version goes on working on this schema while a deployment rolls. The two indexes on
+It only adds, so that the previous version goes on working on this schema while a deployment rolls. The three indexes on
 existing tables can be built beforehand with CREATE INDEX CONCURRENTLY under the same names, where the tables are large.
 
 Revision ID: 0002
@@ -70,6 +70,10 @@ STATEMENTS = (
     CREATE INDEX IF NOT EXISTS outbox_stuck ON outbox (site, created_at)
     WHERE status IN ('rejected', 'dead', 'unattributed')
     """,
+    """
+    CREATE INDEX IF NOT EXISTS ledger_checkout ON ledger (site, connection, checkout_id)
+    WHERE checkout_id IS NOT NULL
+    """,
 )
 
 
@@ -82,6 +86,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Take away what was added; the ledger does not change."""
     for statement in (
+        "DROP INDEX IF EXISTS ledger_checkout",
         "DROP INDEX IF EXISTS outbox_stuck",
         "DROP INDEX IF EXISTS inbox_unreadable",
         "ALTER TABLE holds DROP COLUMN note",
