@@ -27,7 +27,6 @@ SETTINGS = {
     "max_connections": "100",
     "shared_buffers": "32MB",
     "max_wal_size": "256MB",
-    "autovacuum_naptime": "15s",  # a minute is long for tables that begin empty
     "max_parallel_workers_per_gather": "0",  # a container's /dev/shm is often 64 MB
     "timezone": "UTC",
     "log_timezone": "UTC",

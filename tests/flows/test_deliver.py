@@ -519,3 +519,22 @@ async def test_a_site_that_a_reload_removed_is_left_alone(database_url: str, tmp
         await deliver(gateway, calls, "globex")
         assert await gateway.deliveries() == {"payment:p1": ("pending", None)}
         assert await attempts(gateway) == []
+
+
+async def test_the_next_call_begins_while_a_recorded_one_is_written_down(database_url: str, tmp_path: Path) -> None:
+    text = CONFIG.replace("sites:", "worker: {{concurrency_per_site: 1}}\nsites:", 1)
+    async with harness(database_url, tmp_path, text=text, with_worker=False) as gateway:
+        for number in (1, 2):
+            await booked_sale(gateway, f"p{number}")
+        call = Slow()
+        task = asyncio.create_task(deliver(gateway, call))
+        await call.under_way.wait()
+        async with gateway.database.acquire() as other, other.transaction():
+            await other.execute("SELECT 1 FROM outbox WHERE lease IS NOT NULL FOR UPDATE")
+            call.goes_on.set()
+            async with asyncio.timeout(10):
+                while call.asked < 2:
+                    await asyncio.sleep(0.01)
+            assert await gateway.rows("SELECT verdict FROM attempts") == [{"verdict": None}] * 2
+        await task
+        assert {status for status, _ in (await gateway.deliveries()).values()} == {"recorded"}

@@ -103,10 +103,15 @@ async def test_a_hold_that_begins_in_the_middle_of_a_claim_stops_it(database_url
     async with harness(database_url, tmp_path, with_worker=False) as gateway:
         await book_sales(gateway, 1)
         calls = Calls()
-        async with gateway.database.acquire() as other, other.transaction():
-            await other.execute("LOCK TABLE attempts IN SHARE MODE")
+        async with gateway.database.acquire() as other:
+            trial = other.transaction()
+            await trial.start()  # the claim waits for it when it notes its attempt: it has looked for a hold by then
+            await other.execute(
+                "INSERT INTO attempts (site, connection, revenue_key, destination, number, started_at) "
+                "SELECT site, connection, revenue_key, destination, 1, created_at FROM outbox"
+            )
             task = asyncio.create_task(deliver(gateway, calls))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
             await gateway.database.execute(
                 "INSERT INTO holds (site, destination, since, until, reason) "
                 "VALUES ('acme', 'faurya', $1, $2, 'quota')",
@@ -114,6 +119,7 @@ async def test_a_hold_that_begins_in_the_middle_of_a_claim_stops_it(database_url
                 START + timedelta(hours=1),
             )
             assert not task.done()
+            await trial.rollback()
         await task
         assert calls.asked == []
         assert await attempts(gateway) == []
