@@ -1,5 +1,6 @@
 """Real Postgres for every test that wants one: a template with the schema, copied per test."""
 
+import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator
@@ -49,6 +50,18 @@ async def _template(server_url: str) -> str:
     return name
 
 
+async def _drop(connection: asyncpg.Connection, name: str) -> None:
+    """Drop a database; an autovacuum worker that is in it just now may not be ended by our role, and soon leaves."""
+    for _ in range(100):
+        try:
+            await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        except (asyncpg.InsufficientPrivilegeError, asyncpg.ObjectInUseError):
+            await asyncio.sleep(0.1)
+        else:
+            return
+    pytest.fail(f"{name} could not be dropped")
+
+
 @pytest_asyncio.fixture(name="database_url")
 async def _database_url(server_url: str, template: str) -> AsyncIterator[str]:
     """The address of a fresh database with the schema."""
@@ -57,7 +70,7 @@ async def _database_url(server_url: str, template: str) -> AsyncIterator[str]:
     try:
         await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield _database(server_url, name)
-        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await _drop(connection, name)
     finally:
         await connection.close()
 

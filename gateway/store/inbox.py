@@ -134,6 +134,7 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::te
             $9::text[], $10::timestamptz[])
      AS new (site, connection, event_key, body, headers, query, method, event_type, proof, received_at)
 WHERE inbox.site = new.site AND inbox.connection = new.connection AND inbox.event_key = new.event_key
+  AND inbox.site = ANY($1::text[]) AND inbox.connection = ANY($2::text[]) AND inbox.event_key = ANY($3::text[])
   AND (inbox.event_id IS NULL OR (inbox.outcome <> 'booked' AND inbox.body IS DISTINCT FROM new.body))
 """
 
@@ -142,6 +143,7 @@ WHERE inbox.site = new.site AND inbox.connection = new.connection AND inbox.even
 LOCK = """
 SELECT 1 FROM inbox JOIN unnest($1::text[], $2::text[], $3::text[]) AS again (site, connection, event_key)
     USING (site, connection, event_key)
+WHERE inbox.site = ANY($1::text[]) AND inbox.connection = ANY($2::text[]) AND inbox.event_key = ANY($3::text[])
 ORDER BY inbox.site, inbox.connection, inbox.event_key
 FOR UPDATE OF inbox
 """

@@ -19,7 +19,7 @@ from gateway.flows.replay import Done
 from gateway.flows.replay_plan import Plan
 from gateway.flows.reread import PURGED
 from gateway.sdk import Attribution, Ignored, Malformed, Money, RevenueEvent, RevenueKind, Unavailable
-from gateway.store import inbox
+from gateway.store import retention
 
 PURCHASE, REFUND = RevenueKind.PURCHASE, RevenueKind.REFUND
 
@@ -160,7 +160,7 @@ async def test_a_purged_body_cannot_be_read_again(shop: Mended) -> None:
     assert shown.size == 2
     shop.gateway.clock.forward(timedelta(days=91))
     async with shop.gateway.gateway.context.database.transaction() as connection:
-        assert await inbox.purge(connection, "acme", shop.gateway.clock(), 1) == 1
+        assert await retention.forget(connection, "acme", shop.gateway.clock(), 1) == 1
     assert await applied(shop.gateway, shown) == Done(webhooks=1, changed=1)
     plan = await planned(shop.gateway)
     assert list(left(plan).values()) == [PURGED]
