@@ -7,7 +7,7 @@ without a verdict and knows that the outcome is unclear. No transaction is open 
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
@@ -26,6 +26,7 @@ from gateway.domain.errors import Malformed
 from gateway.domain.holds import Circuits
 from gateway.flows.context import Context
 from gateway.flows.dialect import judged, not_carried, request_for
+from gateway.flows.flights import Flight, UnderWay, first_done_or, free_places
 from gateway.flows.hold import counted, hold_before, learn_after
 from gateway.flows.leases import renewed
 from gateway.flows.settlement import settlement_of
@@ -33,6 +34,7 @@ from gateway.plugins import Live
 from gateway.store import holds, leases, outbox
 from gateway.store.batches import GroupCommit
 from gateway.store.errors import StoreError, StoreUnavailable
+from gateway.store.holds import SiteHold
 from gateway.store.outbox import ClaimedDelivery, Settlement
 from gateway.store.pool import Connection
 from gateway.telemetry import log
@@ -41,9 +43,6 @@ HTTP_TIMEOUT = timedelta(seconds=10)
 """Of one call of Faurya; no send starts with less lease left, so that nobody else sends the same meanwhile."""
 
 SETTLE_AGAIN_SECONDS = 0.5
-
-SETTLING = 4
-"""Deliveries under way, calls and results that are being written down, in calls at a time."""
 
 GATHER_SECONDS = 0.002
 """How long freed places wait for each other while more is due than calls at a time, to share a claim's commit."""
@@ -55,23 +54,6 @@ IMPOSSIBLE = Verdict(attempt=AttemptVerdict.NOT_SENT, status=Status.REJECTED, re
 """The movement has no form in the dialect (an amount beyond every limit); the answer kept says what is wrong."""
 
 Send = Callable[[OutgoingRequest], Awaitable[Answer]]
-
-
-@dataclass(slots=True, eq=False)
-class Flight:
-    """
-    A delivery under way; `answered` once it is known that it was recorded, and only writing that down is left.
-
-    `full` says that its claim took as many as it asked for, so that more are likely due.
-    """
-
-    delivery: ClaimedDelivery
-    probe: bool
-    full: bool
-    answered: bool = False
-
-
-UnderWay = dict[asyncio.Task[None], Flight]
 
 
 class HeldMeanwhile(Exception):
@@ -107,12 +89,12 @@ class Deliverer:
                 while not stopping.is_set():
                     more.clear()
                     configured = live()
-                    free = _free(under_way, configured.config.worker.concurrency_per_site)
+                    free = free_places(under_way, configured.config.worker.concurrency_per_site)
                     started = await self._start(configured, site, free, stopping)
                     under_way |= started
                     if not under_way:
                         return
-                    await _first_done_or(more, under_way)
+                    await first_done_or(more, under_way)
                     if any(flight.full for flight in started.values()):
                         await asyncio.sleep(GATHER_SECONDS)
             finally:
@@ -129,13 +111,13 @@ class Deliverer:
         if free <= 0:
             return {}
         try:
-            claimed, probe = await self._claim(live, site, free)
+            claimed, probed = await self._claim(live, site, free)
         except HeldMeanwhile:
             return {}
-        flights = [Flight(delivery, probe, len(claimed) == free) for delivery in claimed]
+        flights = [Flight(delivery, probed, len(claimed) == free) for delivery in claimed]
         return {asyncio.create_task(self._attempt(live, flight, stopping)): flight for flight in flights}
 
-    async def _claim(self, live: Live, site: str, limit: int) -> tuple[list[ClaimedDelivery], bool]:
+    async def _claim(self, live: Live, site: str, limit: int) -> tuple[list[ClaimedDelivery], SiteHold | None]:
         """
         Claim due deliveries; of a held site only one, as its probe, and only when it is time for one.
 
@@ -147,21 +129,22 @@ class Deliverer:
         claim = partial(outbox.claim, site=site, connections=connections, now=now, lease=lease, lease_for=lease_for)
         async with self._context.database.transaction() as connection:
             claimed = await claim(connection, limit=limit)
-            if await holds.find(connection, site) is None:
-                return claimed, False
+            hold = await holds.find(connection, site)
+            if hold is None:
+                return claimed, None
             if claimed:
                 raise HeldMeanwhile
             if not await holds.start_probe(connection, site, now, lease_for):
-                return [], False
+                return [], hold
             claimed = await claim(connection, limit=1, held_too=True)
             if not claimed:
                 await holds.end_probe(connection, site, lift=False, now=now, again_in=timedelta(0))
-        return claimed, True
+        return claimed, hold
 
     async def _attempt(self, live: Live, flight: Flight, stopping: asyncio.Event) -> None:
-        delivery, probe, started = flight.delivery, flight.probe, perf_counter()
+        delivery, probe, started = flight.delivery, flight.probed is not None, perf_counter()
         verdict, answer = await self._tried(live, delivery)
-        verdict = counted(self._circuits, delivery.site, verdict, answer, probe=probe)
+        verdict = counted(self._circuits, delivery.site, verdict, answer, probed=flight.probed)
         settlement = settlement_of(
             delivery,
             verdict,
@@ -255,20 +238,3 @@ class Deliverer:
     async def close(self) -> None:
         """Return when nothing is being settled."""
         await self._settler.drain()
-
-
-def _free(under_way: UnderWay, most: int) -> int:
-    """Return how many calls may begin; what is only being written down does not count, as long as that keeps up."""
-    calling = sum(not flight.answered for flight in under_way.values())
-    return max(min(most - calling, SETTLING * most - len(under_way)), 0)
-
-
-async def _first_done_or(more: asyncio.Event, under_way: UnderWay) -> None:
-    """Return once something ended, which is taken out, or more is due."""
-    signal = asyncio.create_task(more.wait())
-    done, _ = await asyncio.wait({*under_way, signal}, return_when=asyncio.FIRST_COMPLETED)
-    signal.cancel()
-    for task in [task for task in under_way if task in done]:
-        del under_way[task]
-        if error := task.exception():
-            log().error("delivery.failed", exc_info=error)

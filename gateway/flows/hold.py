@@ -16,6 +16,7 @@ from gateway.domain.holds import NOT_FOUND_STREAK, Circuits, next_probe
 from gateway.flows.context import Context
 from gateway.store import holds, outbox
 from gateway.store.errors import StoreError
+from gateway.store.holds import SiteHold
 from gateway.store.pool import Connection
 from gateway.telemetry import log
 
@@ -27,11 +28,19 @@ FAILED = frozenset({AttemptVerdict.UNCLEAR, AttemptVerdict.NOT_SENT})
 """What a call came to that tells nothing about the payment: Faurya was not there, or not well."""
 
 
-def counted(circuits: Circuits, site: str, verdict: Verdict, answer: Answer, *, probe: bool) -> Verdict:
-    """Return the verdict, with a hold where this was one failure too many; a probe's answer says that by itself."""
+def counted(circuits: Circuits, site: str, verdict: Verdict, answer: Answer, *, probed: SiteHold | None) -> Verdict:
+    """
+    Return the verdict, with a hold where this was one failure too many, or one more of the probe of an open circuit.
+
+    `probed` is the hold whose probe this was. Any other hold's probe that failed so tells nothing about the hold.
+    """
     if _never_asked(verdict, answer):
         return verdict
-    if not circuits.opens(site, failed=verdict.attempt in FAILED) or probe:
+    failed = verdict.attempt in FAILED
+    opens = circuits.opens(site, failed=failed)
+    if probed is not None:
+        opens = failed and probed.reason == HoldReason.UNAVAILABLE
+    if not opens:
         return verdict
     return replace(verdict, hold=Hold(reason=HoldReason.UNAVAILABLE, retry_after=answer.retry_after))
 
@@ -79,17 +88,8 @@ async def _hold(context: Context, connection: Connection, site: str, hold: Hold,
 
 
 async def _end_probe(context: Context, connection: Connection, site: str, verdict: Verdict, answer: Answer) -> None:
-    works, never_asked = verdict.attempt not in FAILED, _never_asked(verdict, answer)
-    if not works and not never_asked and await _is_open(connection, site):
-        hold = Hold(reason=HoldReason.UNAVAILABLE, retry_after=answer.retry_after)
-        await _hold(context, connection, site, hold, probe=True)
-        return
-    again_in = timedelta(0) if never_asked else PROBE_PAUSE
+    works = verdict.attempt not in FAILED
+    again_in = timedelta(0) if _never_asked(verdict, answer) else PROBE_PAUSE
     await holds.end_probe(connection, site, lift=works, now=context.now(), again_in=again_in)
     if works:
         log().info("site.lifted", site=site)
-
-
-async def _is_open(connection: Connection, site: str) -> bool:
-    standing = await holds.find(connection, site)
-    return standing is not None and standing.reason == HoldReason.UNAVAILABLE
