@@ -47,7 +47,12 @@ def secret_of(site: str) -> str:
     return SECRET if site == SITE else f"{SECRET}_{site}"
 
 
-def configuration(*, port: int, database: str, faurya: str, sites: Sequence[str], apart: Mapping[str, str]) -> str:
+NOBODY: Mapping[str, str] = MappingProxyType({})
+
+
+def configuration(
+    *, port: int, database: str, faurya: str, sites: Sequence[str], apart: Mapping[str, str] = NOBODY
+) -> str:
     """Return a config.yaml; `apart` names the sites whose Faurya is another."""
     parts = [SITES.format(site=site, faurya=apart.get(site, faurya), secret=secret_of(site)) for site in sites]
     return HEAD.format(port=port, database=database) + "".join(parts)
@@ -63,7 +68,7 @@ async def gateway(
     processes: int = 1,
     faurya: str = "http://127.0.0.1:9",
     sites: Sequence[str] = (SITE,),
-    apart_faurya: Mapping[str, str] = MappingProxyType({}),
+    apart_faurya: Mapping[str, str] = NOBODY,
 ) -> AsyncIterator[Served]:
     """Yield `serve`, with its worker, without it, or with the worker `apart` in a process of its own."""
     port = free_port()

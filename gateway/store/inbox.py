@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -223,7 +223,7 @@ async def claim(
     until = now + lease_for
     rows = await connection.fetch(CLAIM, site, connections, now, lease, until, limit, SUSPECT, False)
     rows = rows or await connection.fetch(CLAIM, site, connections, now, lease, until, 1, SUSPECT, True)
-    return [_claimed(row) for row in rows]
+    return [_claimed(row) for row in sorted(rows, key=itemgetter("received_at"))]
 
 
 def _claimed(row: Any) -> Claimed:
