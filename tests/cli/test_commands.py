@@ -110,7 +110,7 @@ async def test_what_needs_no_configuration_asks_for_none(bare: Folder) -> None:
     assert "example" in table.out
     by_name = {plugin["name"]: plugin for plugin in plugins.json}
     assert by_name["example"]["capabilities"] == ["checkout", "listing", "lookup", "stand-in"]
-    assert by_name["paddle"]["capabilities"] == ["checkout", "listing", "lookup", "probe", "stand-in"]
+    assert by_name["paddle"]["capabilities"] == ["checkout", "listing", "probe", "lookup", "stand-in"]
     assert by_name["paddle"]["interface"] == 1
     assert {name: plugin["used_by"] for name, plugin in by_name.items() if plugin["used_by"]} == {}
 
