@@ -1,4 +1,9 @@
-"""The loop: woken by a signal of this process or by the next due time, it books and delivers, site by site."""
+"""
+The loop: it books and delivers, site by site.
+
+What this process knows to be due begins at once, without a look at the tables. What is due by time, and what other
+processes left behind, is found by looking.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -8,7 +13,7 @@ from typing import Any
 
 from gateway.domain.delivery import JITTER
 from gateway.flows.book import book_all
-from gateway.flows.context import Context
+from gateway.flows.context import Context, Work
 from gateway.flows.deliver import Deliverer
 from gateway.flows.retention import forget_old
 from gateway.flows.sweeper import Sweeper
@@ -19,10 +24,16 @@ from gateway.store.errors import StoreError
 from gateway.telemetry import log
 
 LOOK_SECONDS = 1.0
-"""How soon work that another process kept is seen. Work of this process is signalled and waits for nothing."""
+"""How soon work is seen that another process kept after a time of quiet. Work of this process is signalled."""
 
-BUSY_SECONDS = 0.01
-"""Between two looks at sites that are at work: each webhook signals, and one look sees what many signalled."""
+BUSY_LOOK_SECONDS = 0.02
+"""The same while other processes keep work coming: each look that finds nothing of theirs doubles the wait."""
+
+LOOK_SHARE = 10
+"""A look at many sites takes its time: the pause after it is at least so many times as long."""
+
+AFTER_SECONDS = 0.05
+"""Between two looks at sites whose work came to an end, to see what they have due later."""
 
 PURGE_EVERY = timedelta(hours=1)
 STATISTICS_EVERY = timedelta(seconds=2)
@@ -52,19 +63,28 @@ class Worker:
         self._sweeper = sweeper
         self._signal = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._busy: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._running = False
+        self._busy: dict[tuple[str, Work], asyncio.Task[None]] = {}
+        self._more: dict[tuple[str, Work], asyncio.Event] = {}
+        self._chores: dict[str, asyncio.Task[None]] = {}
         self._named: set[str] = set()
         self._look_at = 0.0
+        self._look_pause = LOOK_SECONDS
+        self._look_after = 0.0
         self._purge_at: datetime | None = None
         self._statistics_at: datetime | None = None
         self.beat: datetime | None = None
 
-    def wake(self, site: str | None = None) -> None:
-        """Say that there may be something to do: at this site, or at any."""
-        if site is None:
-            self._look_at = 0.0
-        else:
-            self._named.add(site)
+    def wake(self, site: str, work: Work) -> None:
+        """Begin this work at this site, or have it look once more."""
+        if (site, work) in self._busy:
+            self._more[site, work].set()
+        elif self._running and not self._stopping.is_set():
+            self._begin(site, work)
+
+    def look(self) -> None:
+        """Look at all sites now."""
+        self._look_at = 0.0
         self._signal.set()
 
     def beats(self, within: timedelta) -> bool:
@@ -84,12 +104,10 @@ class Worker:
     async def run(self) -> None:
         """Work until `stop`."""
         await self.probe_now()
-        away = 0
+        away, self._running = 0, True
         sweeping = asyncio.create_task(self._sweeper.run(self._stopping), name="sweeper") if self._sweeper else None
         while not self._stopping.is_set():
             self._signal.clear()
-            if self._all_busy():
-                await asyncio.sleep(BUSY_SECONDS)
             try:
                 pause, away = await self._round(), 0
                 self.beat = self._context.now()
@@ -101,8 +119,8 @@ class Worker:
                 log().exception("worker.failed")
                 pause, self._look_at = LOOK_SECONDS, 0.0
             await self._sleep(pause)
-        if self._busy:
-            await asyncio.wait(self._busy.values())
+        if left := [*self._busy.values(), *self._chores.values()]:
+            await asyncio.wait(left)
         if sweeping:
             await sweeping
         await self._deliverer.close()
@@ -123,67 +141,86 @@ class Worker:
             pass
 
     async def _round(self) -> float:
-        """
-        Start what is due; return the seconds until something may be.
-
-        A signal has the agenda of its sites read, and only every so often, or when something is due, that of all.
-        """
+        """Start what is due, at all sites or at those whose work ended; return the seconds until something may be."""
         live, now, began = self._live(), self._context.now(), monotonic()
-        if (self._purge_at is None or now >= self._purge_at) and ("", "purge") not in self._busy:
-            self._purge_at = now + PURGE_EVERY
-            self._start("purge", "", forget_old(self._context, live.config, self._stopping))
-        if (self._statistics_at is None or now >= self._statistics_at) and ("", "statistics") not in self._busy:
-            self._statistics_at = now + STATISTICS_EVERY
-            self._start("statistics", "", self._refresh_statistics())
+        self._keep_house(live, now)
         if every := began >= self._look_at:
-            self._look_at = began + LOOK_SECONDS
+            self._look_at = began + self._look_pause
+        elif began < self._look_after:
+            return min(self._look_at, self._look_after) - began
+        self._look_after = began + AFTER_SECONDS
         named, self._named = self._named, set()
         places = [place for place in sorted(live.connections) if every or place[0] in named]
-        async with self._context.database.reading() as connection:
-            sites = await agenda.read(connection, places)
-        self._look_at = min(self._look_at, began + self._start_due(sites, now))
+        if places:
+            async with self._context.database.reading() as connection:
+                sites = await agenda.read(connection, places)
+            news, soonest = self._start_due(sites, now)
+            if every:
+                self._pause_after(monotonic() - began, news=news)
+                self._look_at = began + self._look_pause
+            self._look_at = min(self._look_at, began + soonest)
         return max(self._look_at - monotonic(), 0.0)
 
-    def _start_due(self, sites: Sequence[SiteAgenda], now: datetime) -> float:
-        """Start what is due at these sites; return the seconds until something may be, at most until the next look."""
-        soonest = LOOK_SECONDS
+    def _pause_after(self, took: float, *, news: bool) -> None:
+        """Look again soon where a look found what nobody had signalled: another process keeps work coming."""
+        pause = BUSY_LOOK_SECONDS if news else self._look_pause * 2
+        self._look_pause = min(max(pause, took * LOOK_SHARE), LOOK_SECONDS)
+
+    def _keep_house(self, live: Live, now: datetime) -> None:
+        if (self._purge_at is None or now >= self._purge_at) and "purge" not in self._chores:
+            self._purge_at = now + PURGE_EVERY
+            self._chore("purge", forget_old(self._context, live.config, self._stopping))
+        if (self._statistics_at is None or now >= self._statistics_at) and "statistics" not in self._chores:
+            self._statistics_at = now + STATISTICS_EVERY
+            self._chore("statistics", self._refresh_statistics())
+
+    def _start_due(self, sites: Sequence[SiteAgenda], now: datetime) -> tuple[bool, float]:
+        """Start what is due; return whether any was news, and the seconds until something may be, at most a look's."""
+        news, soonest = False, LOOK_SECONDS
         for site in sites:
-            for kind, due_at in (("book", site.read_at), ("deliver", site.deliver_at)):
+            due: tuple[tuple[Work, datetime | None], ...] = (("book", site.read_at), ("deliver", site.deliver_at))
+            for work, due_at in due:
                 if due_at is None:
                     continue
-                if (site.site, kind) in self._busy:
-                    if kind == "deliver" and due_at <= now:
-                        self._deliverer.nudge(site.site)
-                elif due_at <= now:
-                    self._start(kind, site.site, self._work(kind, site.site))
+                if due_at > now:
+                    if (site.site, work) not in self._busy:
+                        soonest = min(soonest, (due_at - now).total_seconds())
                 else:
-                    soonest = min(soonest, (due_at - now).total_seconds())
-        return soonest
+                    news |= self._unheard_of(site.site, work)
+                    self.wake(site.site, work)
+        return news, soonest
 
-    def _all_busy(self) -> bool:
-        """Say whether all sites that were named are both read and delivered already: a look may wait for a moment."""
-        return bool(self._named) and all(
-            (site, kind) in self._busy for site in self._named for kind in ("book", "deliver")
-        )
+    def _unheard_of(self, site: str, work: Work) -> bool:
+        """Say whether work that is due was not signalled here; deliveries may be due for long at a site that is busy."""
+        if (site, work) in self._busy:
+            return work == "book" and not self._more[site, work].is_set()
+        return True
 
     async def _refresh_statistics(self) -> None:
         async with self._context.database.reading() as connection:
             await statistics.refresh(connection)
 
-    def _work(self, kind: str, site: str) -> Coroutine[Any, Any, None]:
-        if kind == "book":
-            return book_all(self._context, self._live, site, self._stopping)
-        return self._deliverer.deliver(self._live, site, self._stopping)
+    def _begin(self, site: str, work: Work) -> None:
+        more = self._more[site, work] = asyncio.Event()
+        if work == "book":
+            doing = book_all(self._context, self._live, site, self._stopping, more)
+        else:
+            doing = self._deliverer.deliver(self._live, site, self._stopping, more)
+        task = self._busy[site, work] = asyncio.create_task(self._guarded(work, site, doing))
+        task.add_done_callback(lambda _: self._ended(site, work))
 
-    def _start(self, kind: str, site: str, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(self._guarded(kind, site, work))
-        self._busy[site, kind] = task
-        task.add_done_callback(lambda _: self._done(site, kind))
+    def _ended(self, site: str, work: Work) -> None:
+        """Begin again where more came during the last moments; else see what is due later."""
+        del self._busy[site, work]
+        if self._more.pop((site, work)).is_set() and not self._stopping.is_set():
+            self._begin(site, work)
+        else:
+            self._named.add(site)
+            self._signal.set()
 
-    def _done(self, site: str, kind: str) -> None:
-        del self._busy[site, kind]
-        if site:
-            self.wake(site)
+    def _chore(self, name: str, doing: Coroutine[Any, Any, None]) -> None:
+        task = self._chores[name] = asyncio.create_task(self._guarded(name, "", doing))
+        task.add_done_callback(lambda _: self._chores.pop(name))
 
     async def _guarded(self, kind: str, site: str, work: Coroutine[Any, Any, None]) -> None:
         try:

@@ -17,6 +17,7 @@ from gateway.flows.deliver import Deliverer
 from gateway.plugins import Live
 from gateway.sdk import Attribution, RevenueKind
 from gateway.store import agenda
+from gateway.store.agenda import SiteAgenda
 from gateway.worker import Worker
 
 PURCHASE, REFUND = RevenueKind.PURCHASE, RevenueKind.REFUND
@@ -85,6 +86,53 @@ async def rounds_in(gateway: Harness, seconds: float) -> int:
 async def test_a_worker_with_nothing_to_do_looks_once_a_second(database_url: str, tmp_path: Path) -> None:
     async with harness(database_url, tmp_path, with_worker=False) as gateway:
         assert await rounds_in(gateway, 1.3) <= 5
+
+
+async def test_what_this_process_keeps_is_booked_and_delivered_without_a_look(
+    gateway: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: object) -> list[SiteAgenda]:
+        return []
+
+    monkeypatch.setattr(agenda, "read", nothing)
+    for number in range(30):
+        await gateway.happen(PURCHASE, payment_id=f"p{number}", settle=False)
+    async with asyncio.timeout(10):
+        await gateway.until("SELECT count(*) FROM outbox WHERE status = 'recorded'", equals=30)
+
+
+async def test_a_worker_that_does_not_know_the_time_yet_claims_nothing(database_url: str, tmp_path: Path) -> None:
+    async with harness(database_url, tmp_path, with_worker=False) as gateway:
+        await gateway.happen(PURCHASE, payment_id="p1", settle=False)
+        worker = Worker(
+            gateway.gateway.context, lambda: gateway.gateway.live, Deliverer(gateway.gateway.context, Calls())
+        )
+        worker.wake("acme", "book")
+        await asyncio.sleep(0.1)
+        assert await gateway.inbox() == [("received", None)]
+        task = asyncio.create_task(worker.run())
+        await gateway.settled()
+        worker.stop()
+        worker.wake("acme", "book")
+        await task
+        assert await gateway.inbox() == [("booked", None)]
+
+
+async def test_while_another_process_keeps_webhooks_coming_they_are_looked_for_more_often(
+    database_url: str, tmp_path: Path
+) -> None:
+    """With one look a second these would take ten seconds and more."""
+    async with harness(database_url, tmp_path, with_worker=False) as gateway:
+        worker = Worker(
+            gateway.gateway.context, lambda: gateway.gateway.live, Deliverer(gateway.gateway.context, Calls())
+        )
+        task = asyncio.create_task(worker.run())
+        async with asyncio.timeout(8):
+            for number in range(20):
+                await gateway.happen(PURCHASE, payment_id=f"p{number}", settle=False)
+                await gateway.until("SELECT count(*) FROM outbox WHERE status = 'recorded'", equals=number + 1)
+        worker.stop()
+        await task
 
 
 async def test_rows_of_a_removed_connection_are_left_alone_and_nothing_spins(database_url: str, tmp_path: Path) -> None:
@@ -191,7 +239,7 @@ async def test_a_fault_of_one_site_or_of_a_round_does_not_end_the_worker(databas
             while worker.beat is None:
                 await asyncio.sleep(0.01)
             faults.append(RuntimeError("a bug in the round"))
-            worker.wake()
+            worker.look()
             while faults:
                 await asyncio.sleep(0.01)
             await gateway.database.execute(
@@ -202,7 +250,7 @@ async def test_a_fault_of_one_site_or_of_a_round_does_not_end_the_worker(databas
             await gateway.until("SELECT status FROM outbox WHERE site = 'globex'", equals="recorded")
             of_sites.append(RuntimeError("a bug in reading"))
             await gateway.happen(PURCHASE, site="globex", payment_id="q2", attribution=BERT, settle=False)
-            worker.wake()
+            worker.look()
             await gateway.until("SELECT count(*) FROM outbox WHERE status = 'recorded'", equals=2)
             worker.stop()
             await task

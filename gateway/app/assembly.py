@@ -16,7 +16,7 @@ from gateway.app.database import opened_database
 from gateway.app.source import Source
 from gateway.config import Config, ConfigError, PluginUnknown, restart_needed, secret_values
 from gateway.domain.delivery import Answer, OutgoingRequest
-from gateway.flows.context import Context
+from gateway.flows.context import Context, Work
 from gateway.flows.deliver import Deliverer
 from gateway.flows.receive import Receiver
 from gateway.flows.sweeper import Sweeper
@@ -70,7 +70,7 @@ class Running:
         )
         if self.worker is not None:
             await self.worker.probe_now()
-            self.worker.wake()
+            self.worker.look()
         return True
 
     def worker_beats(self) -> bool:
@@ -137,9 +137,9 @@ async def _work(worker: Worker, clock: SharedClock | None, database: Database) -
 def _wire(
     gateway: Running, database: Database, session: aiohttp.ClientSession, clock: SharedClock, *, with_worker: bool
 ) -> Receiver:
-    def wake(site: str | None = None, /) -> None:
+    def wake(site: str, work: Work, /) -> None:
         if gateway.worker is not None:
-            gateway.worker.wake(site)
+            gateway.worker.wake(site, work)
 
     async def send(request: OutgoingRequest) -> Answer:
         return await post(session, request, gateway.context.now)

@@ -34,7 +34,7 @@ async def at_hand(source: Source, config: Config, redaction: Redaction) -> Async
             now=clock,
             entropy=os.urandom,
             draw=random.SystemRandom().random,
-            wake=lambda _site=None: None,
+            wake=lambda _site, _work: None,
             metrics=Metrics(),
             redaction=redaction,
         )

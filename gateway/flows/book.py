@@ -71,26 +71,30 @@ async def book_all(
     live: Callable[[], Live],
     site: str,
     stopping: asyncio.Event,
+    more: asyncio.Event | None = None,
     *,
     stop_seconds: float = STOP_SECONDS,
 ) -> None:
     """
-    Read and book the due webhooks of one site until none is left.
+    Read and book the due webhooks of one site until none is left and `more` was not set since the last look.
 
     `live` is asked at every claim, so that a reload is obeyed. Once `stopping` is set nothing more is claimed; what is
     being read is finished, or given back where that takes longer than `stop_seconds`.
     """
     under_way: UnderWay = {}
     claims: list[Claim] = []
-    until = float("inf")
+    until, more = float("inf"), more or asyncio.Event()
     try:
         async with _leases_renewed(context, live(), site, claims):
             while True:
+                more.clear()
                 claim = None if stopping.is_set() else await _claim(context, live(), site, under_way)
                 if claim is not None:
                     claims.append(claim)
                     under_way |= _started(context, claim)
                 if not under_way:
+                    if more.is_set() and not stopping.is_set():
+                        continue
                     return
                 await _write_finished(context, site, under_way, fresh=claim is not None)
                 claims[:] = [claim for claim in claims if claim.open]
@@ -212,7 +216,7 @@ async def _write_batch(context: Context, claim: Claim, site: str, readings: Sequ
     for outcome in writing.outcomes:
         _tell(context, site, outcome)
     if any(booked.dispatch and booked.dispatch.due for booked in (*writing.new, *writing.filled)):
-        context.wake(site)
+        context.wake(site, "deliver")
 
 
 async def _write_once(context: Context, claim: Claim, site: str, readings: Sequence[Reading]) -> Writing:

@@ -101,7 +101,7 @@ class Comparison:
                 await self._fence(connection, len(writing.new), now)
                 await write_down(connection, self.opened.site, writing, now, "sweep")
             if any(booked.dispatch and booked.dispatch.due for booked in (*writing.new, *writing.filled)):
-                self.context.wake(self.opened.site)
+                self.context.wake(self.opened.site, "deliver")
         self.foreign |= {ref for one in judged for ref in one.refs}
         if not self.apply:
             for booked in (one.booked for one in judged if one.booked):

@@ -3,16 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from gateway.store.pool import Database
 from gateway.telemetry import Metrics, Redaction
 
+Work = Literal["book", "deliver"]
+"""What a worker does at a site."""
+
 
 class Wake(Protocol):
-    """Tells the worker of this process that there is something to do, at this site or at any."""
+    """Tells the worker of this process that this work is due at this site."""
 
-    def __call__(self, site: str | None = None, /) -> None:
+    def __call__(self, site: str, work: Work, /) -> None:
         """Say so."""
 
 
@@ -22,7 +25,7 @@ class Context:
     Handed to every flow by the composition root.
 
     `now` is aware UTC, `entropy(n)` gives n random bytes, `draw` a number in [0, 1). `wake` tells the worker of this
-    process that there is something to do.
+    process what is due.
     """
 
     database: Database

@@ -67,17 +67,20 @@ class Deliverer:
         self._context = context
         self._send = send
         self._settler: GroupCommit[Settlement, bool] = GroupCommit(self._settle_batch)
-        self._more: dict[str, asyncio.Event] = {}
         self._circuits = Circuits()
 
-    async def deliver(self, live: Callable[[], Live], site: str, stopping: asyncio.Event) -> None:
+    async def deliver(
+        self, live: Callable[[], Live], site: str, stopping: asyncio.Event, more: asyncio.Event | None = None
+    ) -> None:
         """
         Deliver what is due at one site until nothing is, keeping up to `concurrency_per_site` calls under way.
 
+        It claims when `more` says that more is due, after a claim that took all it could, and before it ends: what was
+        settled may have made more due.
         `live` is asked at every claim, so that a reload is obeyed by a site that is never idle.
         """
         under_way: UnderWay = {}
-        more = self._more[site] = asyncio.Event()
+        more, wanted = more or asyncio.Event(), True
 
         async def renew(connection: Connection, until: datetime) -> None:
             rows = [flight.delivery for flight in under_way.values()]
@@ -87,35 +90,32 @@ class Deliverer:
         async with renewed(self._context, live().config.worker.lease, renew):
             try:
                 while not stopping.is_set():
+                    wanted, full = wanted or more.is_set(), False
                     more.clear()
                     configured = live()
                     free = free_places(under_way, configured.config.worker.concurrency_per_site)
-                    started = await self._start(configured, site, free, stopping)
-                    under_way |= started
-                    if not under_way:
+                    if wanted and free > 0:
+                        started = await self._start(configured, site, free, stopping, more)
+                        under_way |= started
+                        wanted = full = len(started) == free
+                    if under_way:
+                        await first_done_or(more, under_way)
+                        wanted = wanted or not under_way
+                    elif not more.is_set():
                         return
-                    await first_done_or(more, under_way)
-                    if any(flight.full for flight in started.values()):
+                    if full:
                         await asyncio.sleep(GATHER_SECONDS)
             finally:
-                del self._more[site]
                 if under_way:
                     await asyncio.wait(under_way)
 
-    def nudge(self, site: str) -> None:
-        """Say that more is due at a site that is being delivered."""
-        if site in self._more:
-            self._more[site].set()
-
-    async def _start(self, live: Live, site: str, free: int, stopping: asyncio.Event) -> UnderWay:
-        if free <= 0:
-            return {}
+    async def _start(self, live: Live, site: str, free: int, stopping: asyncio.Event, more: asyncio.Event) -> UnderWay:
         try:
             claimed, probed = await self._claim(live, site, free)
         except HeldMeanwhile:
             return {}
         flights = [Flight(delivery, probed, len(claimed) == free) for delivery in claimed]
-        return {asyncio.create_task(self._attempt(live, flight, stopping)): flight for flight in flights}
+        return {asyncio.create_task(self._attempt(live, flight, stopping, more)): flight for flight in flights}
 
     async def _claim(self, live: Live, site: str, limit: int) -> tuple[list[ClaimedDelivery], SiteHold | None]:
         """
@@ -141,7 +141,7 @@ class Deliverer:
                 await holds.end_probe(connection, site, lift=False, now=now, again_in=timedelta(0))
         return claimed, hold
 
-    async def _attempt(self, live: Live, flight: Flight, stopping: asyncio.Event) -> None:
+    async def _attempt(self, live: Live, flight: Flight, stopping: asyncio.Event, more: asyncio.Event) -> None:
         delivery, probe, started = flight.delivery, flight.probed is not None, perf_counter()
         verdict, answer = await self._tried(live, delivery)
         verdict = counted(self._circuits, delivery.site, verdict, answer, probed=flight.probed)
@@ -158,7 +158,7 @@ class Deliverer:
         if settlement.status in SUCCESSES and verdict.hold is None and not probe:
             flight.answered = True  # another call may begin while this one is written down
             if flight.full:
-                self.nudge(delivery.site)
+                more.set()
         await hold_before(self._context, delivery.site, verdict, probe=probe)
         await self._settle(live, delivery, settlement, stopping)
         await learn_after(self._context, delivery.site, verdict, answer, probe=probe)

@@ -30,7 +30,7 @@ async def hand_over(context: Context, live: Live, readings: Sequence[Reading]) -
         await inbox.keep(connection, copies)
     for copy in copies:
         log().info("webhook.handed_over", site=copy.site, connection=copy.connection, event_id=copy.event_id)
-        context.wake(copy.site)
+        context.wake(copy.site, "book")
 
 
 def _takers(live: Live, webhook: Claimed, accounts: set[str]) -> Iterator[Opened]:

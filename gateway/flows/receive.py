@@ -91,7 +91,7 @@ class Receiver:
         outcome = "received" if kept.new else "repeat"
         self._context.metrics.webhooks.labels(opened.site, opened.name, outcome).inc()
         log().info("webhook.received", **place, **fields, outcome=outcome, proof=accepted.proof)
-        self._context.wake(opened.site)
+        self._context.wake(opened.site, "book")
 
     def _webhook(self, opened: Opened, request: WebhookRequest, accepted: Accepted, query: str) -> inbox.Webhook:
         event_id = accepted.event_id if accepted.proof != "none" else None  # an unproven id must not name a proven row

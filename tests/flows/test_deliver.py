@@ -386,11 +386,10 @@ async def test_news_of_more_work_starts_nothing_while_all_calls_are_under_way(
         for number in (1, 2):
             await booked_sale(gateway, f"p{number}")
         call = Slow()
-        deliverer = Deliverer(gateway.gateway.context, call)
-        task = asyncio.create_task(deliverer.deliver(lambda: gateway.gateway.live, "acme", asyncio.Event()))
+        deliverer, more = Deliverer(gateway.gateway.context, call), asyncio.Event()
+        task = asyncio.create_task(deliverer.deliver(lambda: gateway.gateway.live, "acme", asyncio.Event(), more))
         await call.under_way.wait()
-        deliverer.nudge("acme")
-        deliverer.nudge("nowhere")
+        more.set()
         await asyncio.sleep(0.05)
         assert call.asked == 1
         call.goes_on.set()
@@ -403,12 +402,12 @@ async def test_a_stop_claims_nothing_more_and_waits_for_the_calls_under_way(data
     async with harness(database_url, tmp_path, text=text, with_worker=False) as gateway:
         for number in (1, 2):
             await booked_sale(gateway, f"p{number}")
-        call, stopping = Slow(), asyncio.Event()
+        call, stopping, more = Slow(), asyncio.Event(), asyncio.Event()
         deliverer = Deliverer(gateway.gateway.context, call)
-        task = asyncio.create_task(deliverer.deliver(lambda: gateway.gateway.live, "acme", stopping))
+        task = asyncio.create_task(deliverer.deliver(lambda: gateway.gateway.live, "acme", stopping, more))
         await call.under_way.wait()
         stopping.set()
-        deliverer.nudge("acme")
+        more.set()
         await asyncio.sleep(0.05)
         assert not task.done()
         call.goes_on.set()

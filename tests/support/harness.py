@@ -166,7 +166,7 @@ class Harness:
 
     def wake(self) -> None:
         if self.gateway.worker is not None:
-            self.gateway.worker.wake()
+            self.gateway.worker.look()
 
     async def forward(self, by: timedelta) -> None:
         self.clock.forward(by)
