@@ -191,7 +191,7 @@ class Worker:
         return news, soonest
 
     def _unheard_of(self, site: str, work: Work) -> bool:
-        """Say whether work that is due was not signalled here; deliveries may be due for long at a site that is busy."""
+        """Say whether work that is due was not signalled here; deliveries may be due for long at a busy site."""
         if (site, work) in self._busy:
             return work == "book" and not self._more[site, work].is_set()
         return True
