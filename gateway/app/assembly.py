@@ -31,6 +31,9 @@ from gateway.web.limiter import CheckoutLimiter
 from gateway.web.routes import application, metrics_application
 from gateway.worker import LOOK_SECONDS, Worker
 
+KEPT_FREE = 3
+"""Connections that the worker leaves to the web: two batches of webhooks at a time, and a checkout or a probe."""
+
 BEAT = timedelta(seconds=30 * LOOK_SECONDS)
 """A worker that has not gone round for this long is stuck."""
 
@@ -154,7 +157,7 @@ def _wire(
         redaction=gateway.redaction,
     )
     if with_worker:
-        context = replace(gateway.context, now=clock)
+        context = replace(gateway.context, now=clock, database=database.leaving(KEPT_FREE))
         sweeper = Sweeper(context, lambda: gateway.live)
         gateway.worker = Worker(context, lambda: gateway.live, Deliverer(context, send), sweeper)
     receiver = Receiver(gateway.context)

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import asyncpg
@@ -99,6 +100,13 @@ GIVEN_UP = (asyncio.CancelledError, TimeoutError)
 """Somebody stopped waiting for the database."""
 
 
+@dataclass(slots=True)
+class _Pulse:
+    """When the pool was last answered, by the monotonic clock."""
+
+    answered_at: float = field(default_factory=time.monotonic)
+
+
 class Database:
     """
     A pool of connections. Everything is read and written in `async with database.transaction() as connection`.
@@ -107,10 +115,27 @@ class Database:
     statement may reach different servers.
     """
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", *, pooled: bool = False) -> None:
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        *,
+        pooled: bool = False,
+        places: asyncio.Semaphore | None = None,
+        pulse: _Pulse | None = None,
+    ) -> None:
         self._pool = pool
         self._pooled = pooled
-        self._answered_at = time.monotonic()
+        self._places = places
+        self._pulse = pulse or _Pulse()
+
+    def leaving(self, free: int) -> "Database":
+        """
+        Return the same pool for callers that never take its last `free` connections; of one it may take that one.
+
+        The worker gets this: a hundred busy sites wait for each other, and a webhook that is to be kept for none.
+        """
+        places = asyncio.Semaphore(max(self._pool.get_max_size() - free, 1))
+        return Database(self._pool, pooled=self._pooled, places=places, pulse=self._pulse)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -150,19 +175,31 @@ class Database:
     @asynccontextmanager
     async def _lent(self) -> AsyncIterator[Connection]:
         with translated():
-            async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+            async with self._place(), self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
                 lent_at = time.monotonic()
                 try:
                     yield connection
                 except GIVEN_UP:
                     connection.terminate()  # the server may be frozen; a polite end would wait for it
-                    if self._answered_at < lent_at:  # nobody else was answered meanwhile: all lines may be dead
+                    if self._pulse.answered_at < lent_at:  # nobody else was answered meanwhile: all lines may be dead
                         await self._pool.expire_connections()
                     raise
                 except asyncpg.ReadOnlySQLTransactionError:  # it leads to what is a replica now; so may all others
                     await self._pool.expire_connections()
                     raise
-                self._answered_at = time.monotonic()
+                self._pulse.answered_at = time.monotonic()
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        if self._places is None:
+            yield
+            return
+        async with asyncio.timeout(ACQUIRE_SECONDS):
+            await self._places.acquire()
+        try:
+            yield
+        finally:
+            self._places.release()
 
     async def close(self) -> None:
         """Close the connections; those still in use are given two seconds."""

@@ -62,7 +62,8 @@ def _problem(error: Exception, request: web.Request) -> Problem:
 
 async def _named(_request: web.Request, response: web.StreamResponse) -> None:
     """Name the few answers that aiohttp gives before the middleware is asked."""
-    response.headers.setdefault("X-Request-Id", secrets.token_hex(8))
+    if "X-Request-Id" not in response.headers:
+        response.headers["X-Request-Id"] = secrets.token_hex(8)
 
 
 def application(gateway: Gateway, *, with_metrics: bool) -> web.Application:

@@ -165,6 +165,25 @@ async def test_a_pool_that_is_all_in_use_makes_the_next_one_wait_its_turn(databa
     assert await waiting == []
 
 
+async def test_the_last_connections_are_left_to_others(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.store.pool.ACQUIRE_SECONDS", 0.2)
+    worker, go_on = database.leaving(1), asyncio.Event()
+    first = asyncio.create_task(insert(worker, "first", go_on.wait()))
+    await asyncio.sleep(0.05)
+    with pytest.raises(StoreUnavailable):
+        await sites(worker)
+    assert await sites(database) == []
+    go_on.set()
+    await first
+    assert await sites(worker) == ["first"]
+
+
+async def test_of_a_single_connection_nothing_is_left(database_url: str) -> None:
+    database = await open_database(database_url, size=1)
+    assert await sites(database.leaving(3)) == []
+    await database.close()
+
+
 async def test_closing_says_good_bye(database_url: str) -> None:
     one, two = await open_database(database_url), await open_database(database_url)
     assert await backends(one) == 2
