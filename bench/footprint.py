@@ -21,7 +21,8 @@ from uuid import uuid4
 import asyncpg
 
 from bench import history, statements
-from bench.figures import median
+from bench.children import cpu_seconds
+from bench.figures import median, per_webhook
 from bench.filling import fill
 from bench.history import key
 from bench.place import Place, place
@@ -50,21 +51,25 @@ def webhook(number: int, site: str = SITE) -> inbox.Webhook:
 
 
 class Log:
-    """Counts the bytes that each step adds to the server's log."""
+    """Counts the bytes that each step adds to the server's log, where asked to: that costs time."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, counting: bool) -> None:
         self._connection = connection
+        self._counting = counting
         self.bytes: Counter[str] = Counter()
 
     async def count(self, step: str, call: Callable[[Connection], Awaitable[Result]]) -> Result:
         """Run a call in a transaction and count what it wrote."""
-        before = await self._connection.fetchval("SELECT pg_current_wal_insert_lsn()")
+        before = await self._end()
         async with self._connection.transaction():
             result = await call(self._connection)
-        self.bytes[step] += int(
-            await self._connection.fetchval("SELECT pg_current_wal_insert_lsn() - $1::pg_lsn", before)
-        )
+        self.bytes[step] += await self._end() - before
         return result
+
+    async def _end(self) -> int:
+        if not self._counting:
+            return 0
+        return int(await self._connection.fetchval("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn"))
 
 
 async def whole_way(log: Log, numbers: Sequence[int]) -> None:
@@ -102,22 +107,26 @@ async def book(at: Connection, numbers: Sequence[int]) -> None:
 
 
 async def log_table(here: Place, url: str) -> str:
-    """Return the bytes of log per webhook, step by step, for batches of several sizes."""
-    rows, number = [], NEW
+    """Return bytes of log and CPU time per webhook, for batches of several sizes; the calls of the store alone."""
+    rows, first = [], NEW
     connection = await asyncpg.connect(url)
     try:
         for batch in BATCHES:
-            await here.settle()  # a checkpoint: the first change of a page after it writes the page whole
-            for log in (Log(connection), log_of := Log(connection)):  # so the first round is not counted
-                for _ in range(max(4, COUNTED // batch)):
-                    await whole_way(log, range(number, number + batch))
-                    number += batch
-            count = batch * max(4, COUNTED // batch)
-            each = [round(log_of.bytes[step] / count) for step in STEPS]
-            rows.append([str(batch), *map(str, each), str(sum(each))])
+            times = max(4, COUNTED // batch)
+            await here.settle()  # a checkpoint: the first change of a page after it writes the page whole, so the
+            log, counted = Log(connection, counting=False), Log(connection, counting=True)  # first round is not counted
+            python, postgres = time.process_time(), cpu_seconds([here.postmaster])
+            for number in range(first := first + COUNTED, first + batch * times, batch):
+                await whole_way(log, range(number, number + batch))
+            spent = (time.process_time() - python, cpu_seconds([here.postmaster]) - postgres)
+            for number in range(first := first + COUNTED, first + batch * times, batch):
+                await whole_way(counted, range(number, number + batch))
+            each = [round(counted.bytes[step] / (batch * times)) for step in STEPS]
+            cpu = [round(per_webhook(seconds, batch * times)) for seconds in spent]
+            rows.append([f"{figure:,}" for figure in (batch, *each, sum(each), *cpu)])
     finally:
         await connection.close()
-    return markdown(["webhooks at a time", *STEPS, "whole"], rows)
+    return markdown(["webhooks at a time", *STEPS, "whole", "Python, us", "Postgres, us"], rows)
 
 
 async def disk_table(here: Place) -> str:
@@ -198,7 +207,7 @@ async def main() -> None:
         if asked.out_of_line:
             await here.do(url, OUT_OF_LINE)
         await fill(url, HISTORY, bodies=HISTORY)
-        print("Bytes of log per webhook:\n\n" + await log_table(here, url))
+        print("Bytes of log per webhook, and CPU time of the store's calls:\n\n" + await log_table(here, url))
         print("\nBytes on the disk per row, packed:\n\n" + await disk_table(here))
         print("\nA look:\n\n" + await look_table(here))
 

@@ -6,7 +6,9 @@ in none of the lists; whoever writes it decides where it belongs.
 """
 
 import ast
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import every_statement
@@ -28,6 +30,7 @@ SEVERAL_AT_WORK = {
     "agenda.AGENDA": "the worker's look",
     "sweep_agenda.AGENDA": "the sweeper's look",
     "sweep_agenda.BEGIN": "connections that are new",
+    "holds.find_all": "a claim asks for one site, people for many",
     "holds.probe_now": "at the start and after a reload",
     "retention.SITES": "once an hour: which sites hold old bytes",
     "retention.forget_callers": "once an hour",
@@ -39,7 +42,6 @@ SEVERAL_FOR_PEOPLE = {
     "health.BACKLOG",
     "health.last_sweeps",
     "health.last_webhooks",
-    "holds.find_all",
     "holds.lift",
     "refusals.find",
     "reports.HELD",
@@ -79,6 +81,7 @@ NO_PLAN = {
 """No statement that Postgres plans, or no statement at all."""
 
 ELSEWHERE = {*SEVERAL_AT_WORK, *SEVERAL_FOR_PEOPLE, *SAID_ONCE, *NO_TABLE, *NO_PLAN}
+PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 TEXTS = every_statement.of_the_gateway()
 ONE_SITE = sorted(set(TEXTS) - ELSEWHERE)
 
@@ -118,6 +121,14 @@ async def test_what_the_driver_is_given_was_found_in_the_code(connection: asyncp
     ours = {sql for sql in sent if "'jit'" not in sql}  # the driver's own, beside its questions about types
     assert len(ours) > 30
     assert ours <= {text.sql for text in TEXTS.values()}
+
+
+def test_the_page_tells_of_every_exception_and_counts_right() -> None:
+    page = PAGE.read_text()
+    assert [name for name in (*SEVERAL_AT_WORK, *SEVERAL_FOR_PEOPLE, *SAID_ONCE) if f"`{name}`" not in page] == []
+    table = page.partition("## Distributed by `site`")[2].partition("### Within one site")[0]
+    counted = [int(count) for count in re.findall(r"\| (\d+) \|$", table, re.MULTILINE)]
+    assert counted == [len(each) for each in (ONE_SITE, SEVERAL_AT_WORK, SEVERAL_FOR_PEOPLE, SAID_ONCE, NO_TABLE)]
 
 
 WITHIN = {
