@@ -155,10 +155,11 @@ class Worker:
             async with self._context.database.reading() as connection:
                 sites = await agenda.read(connection, places)
             news, soonest = self._start_due(sites, now)
+            took = monotonic() - began
             if every:
-                self._pause_after(monotonic() - began, news=news)
+                self._pause_after(took, news=news)
                 self._look_at = began + self._look_pause
-            self._look_at = min(self._look_at, began + soonest)
+            self._look_at = min(self._look_at, began + max(soonest, took * LOOK_SHARE))
         return max(self._look_at - monotonic(), 0.0)
 
     def _pause_after(self, took: float, *, news: bool) -> None:

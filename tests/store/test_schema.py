@@ -108,9 +108,21 @@ async def test_whoever_comes_second_finds_the_work_done(empty_url: str) -> None:
     assert await verdict(empty_url) is None
 
 
+async def test_bodies_are_compressed_with_lz4_where_the_server_has_it(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    available = await connection.fetchval(
+        "SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
+    )
+    chosen = await connection.fetchval(
+        "SELECT attcompression FROM pg_attribute WHERE attrelid = 'inbox'::regclass AND attname = 'body'"
+    )
+    await connection.close()
+    assert chosen == (b"l" if available else b"\0")
+
+
 async def test_an_older_schema_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.store.schema.needed_revision", lambda: "0099")
-    with pytest.raises(SchemaTooOld, match="the schema is 0002, this version needs 0099"):
+    with pytest.raises(SchemaTooOld, match="the schema is 0003, this version needs 0099"):
         await verdict(database_url)
 
 
