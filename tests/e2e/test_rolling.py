@@ -196,7 +196,7 @@ async def recorded_by(port: int) -> list[str]:
 
 
 HARMFUL = re.compile(
-    r"\b(DROP|RENAME|TRUNCATE|DELETE\s+FROM)\b|\bALTER\s+COLUMN\b|\bSET\s+NOT\s+NULL\b"
+    r"\b(DROP|RENAME|TRUNCATE|DELETE\s+FROM)\b|\bALTER\s+COLUMN\b(?!\s+\w+\s+SET\s+COMPRESSION\b)|\bSET\s+NOT\s+NULL\b"
     r"|ADD\s+COLUMN\b(?!.*\bDEFAULT\b).*\bNOT\s+NULL\b|ADD\s+(CONSTRAINT|CHECK|UNIQUE|PRIMARY|FOREIGN)\b"
     r"|CREATE\s+UNIQUE\s+INDEX\b|CREATE\s+TRIGGER\b",
     re.IGNORECASE,
@@ -241,7 +241,8 @@ def test_what_would_break_the_version_before_is_found(statement: str) -> None:
 @pytest.mark.parametrize(
     "statement",
     ["ALTER TABLE inbox ADD COLUMN lost integer NOT NULL DEFAULT 0", "ALTER TABLE inbox ADD COLUMN who text",
-     "CREATE INDEX some ON inbox (id)", "CREATE UNIQUE INDEX some ON fresh (a)"],
+     "CREATE INDEX some ON inbox (id)", "CREATE UNIQUE INDEX some ON fresh (a)",
+     "ALTER TABLE inbox ALTER COLUMN body SET COMPRESSION lz4"],
 )  # fmt: skip
 def test_what_only_adds_is_let_through(statement: str) -> None:
     assert harmful(f"-- Running upgrade 0001 -> 0002\nCREATE TABLE fresh (a int);\n{statement};") == []
