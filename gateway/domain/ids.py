@@ -1,7 +1,7 @@
 """Identifiers made in Python, never by a database sequence."""
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from gateway.domain.text import is_storable
@@ -17,6 +17,16 @@ def uuid7(at: datetime, entropy: bytes) -> UUID:
     rand = int.from_bytes(entropy[:10], "big")
     value = milliseconds << 80 | 0x7 << 76 | (rand >> 64 & 0xFFF) << 64 | 0b10 << 62 | rand & (1 << 62) - 1
     return UUID(int=value)
+
+
+def uuid7_time(number: UUID) -> datetime | None:
+    """Return the moment, in whole milliseconds, that a version 7 UUID begins with; None for any other UUID."""
+    if number.version != 7:
+        return None
+    try:
+        return EPOCH + timedelta(milliseconds=number.int >> 80)
+    except OverflowError:
+        return None
 
 
 def event_key(event_id: str | None, body: bytes, query: str) -> str:

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from gateway.domain.delivery import DESTINATION
+from gateway.domain.ids import uuid7_time
 from gateway.store.pool import Connection
 
 MOST_ROWS = 200
@@ -16,6 +18,12 @@ SHORTEST_SEARCH = 6
 
 SEARCH_MILLISECONDS = 5000
 """The search through bodies has no index; on a very large site it gives up and the story goes on without it."""
+
+NEAR = timedelta(hours=1)
+"""
+Where something is known of an id, only bodies received so near to it are searched: what else a provider says of a
+payment (created, tried, updated) comes at about the time of what was booked.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,12 +138,25 @@ SELECT kept.* FROM named, LATERAL (
 ORDER BY received_at, id LIMIT $5
 """  # noqa: S608 - constant text
 
-# No index has it: only what looks like such an id is looked for.
-BY_ID = f"SELECT {COLUMNS} FROM inbox WHERE site = $1 AND id = $2"  # noqa: S608 - constant text
+# No index has it, but our ids begin with their time, which `received_at` is.
+BY_ID = f"""
+{_PLACES.format(table="inbox", whose="")}
+SELECT kept.* FROM places, LATERAL (
+    SELECT {COLUMNS} FROM inbox WHERE site = $1 AND connection = places.connection
+       AND received_at >= $3 AND received_at < $3 + interval '1 millisecond' AND id = $2 OFFSET 0) AS kept
+"""  # noqa: S608 - constant text
 
 SEARCH = f"""
 SELECT {COLUMNS} FROM inbox
 WHERE site = $1 AND EXISTS (SELECT 1 FROM unnest($2::bytea[]) AS word WHERE position(word IN body) > 0)
+ORDER BY received_at, id LIMIT $3
+"""  # noqa: S608 - constant text
+
+SEARCH_NEAR = f"""
+SELECT kept.* FROM unnest($4::timestamptz[], $5::timestamptz[]) AS near (begins, ends), LATERAL (
+    SELECT {COLUMNS} FROM inbox
+    WHERE site = $1 AND body IS NOT NULL AND received_at BETWEEN near.begins AND near.ends
+      AND EXISTS (SELECT 1 FROM unnest($2::bytea[]) AS word WHERE position(word IN body) > 0) OFFSET 0) AS kept
 ORDER BY received_at, id LIMIT $3
 """  # noqa: S608 - constant text
 
@@ -178,11 +199,12 @@ async def _by_id(connection: Connection, site: str, query: str) -> list[dict[str
         number = UUID(query)
     except ValueError:
         return []
-    return await _rows(connection, BY_ID, site, number)
+    made_at = uuid7_time(number)
+    return await _rows(connection, BY_ID, site, number, made_at) if made_at else []
 
 
 async def _mentioning(connection: Connection, site: str, query: str) -> list[dict[str, Any]]:
-    webhooks = await search(connection, site, [query] if len(query) >= SHORTEST_SEARCH else []) or []
+    webhooks = await search(connection, site, [query]) or []
     keys = ([row["connection"] for row in webhooks], [row["event_key"] for row in webhooks])
     return await _rows(connection, BY_EVENTS, site, *keys, MOST_ROWS)
 
@@ -201,7 +223,9 @@ async def _around(
     attempts = await _rows(connection, ATTEMPTS, site, DESTINATION, *keys)
     hold = await connection.fetchrow("SELECT * FROM holds WHERE site = $1 AND destination = $2", site, DESTINATION)
     refusals = await _rows(connection, "SELECT * FROM refusals WHERE site = $1 ORDER BY last_at DESC", site)
-    mentioned = await search(connection, site, sorted(word for word in words if len(word) >= SHORTEST_SEARCH))
+    moments = [row["occurred_at"] for row in ledger] + [row["booked_at"] for row in ledger]
+    moments += [row["created_at"] for row in checkouts] + [row["received_at"] for row in named]
+    mentioned = await search(connection, site, sorted(words), moments)
     by_id = {row["id"]: row for row in (*(mentioned or ()), *named)}
     return Found(
         checkouts=checkouts,
@@ -215,16 +239,41 @@ async def _around(
     )
 
 
-async def search(connection: Connection, site: str, words: Sequence[str]) -> list[dict[str, Any]] | None:
-    """Return webhooks whose body mentions one of the words; None where that takes too long."""
-    needles = [f'"{word}"'.encode("utf-8", "surrogatepass") for word in words]  # whole JSON values, not parts of ids
+async def search(
+    connection: Connection, site: str, words: Sequence[str], moments: Sequence[datetime] = ()
+) -> list[dict[str, Any]] | None:
+    """
+    Return webhooks whose body mentions one of the words; None where that takes too long.
+
+    With `moments` only those received near to one are searched.
+    """
+    needles = [  # whole JSON values, not parts of ids
+        f'"{word}"'.encode("utf-8", "surrogatepass") for word in words if len(word) >= SHORTEST_SEARCH
+    ]
     if not needles:
         return []
+    limit = SEARCH_MILLISECONDS / 1000
     try:
-        rows = await connection.fetch(SEARCH, site, needles, MOST_ROWS, timeout=SEARCH_MILLISECONDS / 1000)
+        if moments:
+            spans = spans_around(moments, NEAR)
+            near = [begins for begins, _ in spans], [ends for _, ends in spans]
+            rows = await connection.fetch(SEARCH_NEAR, site, needles, MOST_ROWS, *near, timeout=limit)
+        else:
+            rows = await connection.fetch(SEARCH, site, needles, MOST_ROWS, timeout=limit)
     except TimeoutError:
         return None
     return [dict(row) for row in rows]
+
+
+def spans_around(moments: Sequence[datetime], near: timedelta) -> list[tuple[datetime, datetime]]:
+    """Return the spans of time that reach so far around the moments, without overlaps."""
+    spans: list[tuple[datetime, datetime]] = []
+    for moment in sorted(moments):
+        begins, ends = moment - near, moment + near
+        if spans and begins <= spans[-1][1]:
+            begins, _ = spans.pop()
+        spans.append((begins, ends))
+    return spans
 
 
 async def _rows(connection: Connection, sql: str, *arguments: Any) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.domain.ids import MAX_EVENT_KEY_BYTES, event_key, movement_key, uuid7
+from gateway.domain.ids import MAX_EVENT_KEY_BYTES, event_key, movement_key, uuid7, uuid7_time
 
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
 entropies = st.binary(min_size=10, max_size=16)
@@ -36,6 +36,24 @@ def test_later_milliseconds_sort_later_whatever_the_entropy(one, two, first, sec
 def test_the_millisecond_can_be_read_from_it_exactly(at, entropy):
     since = timedelta(milliseconds=uuid7(at, entropy).int >> 80)
     assert datetime(1970, 1, 1, tzinfo=UTC) + since == at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+@given(moments, entropies)
+def test_the_moment_of_our_ids_is_read_back(at, entropy):
+    assert uuid7_time(uuid7(at, entropy)) == at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        UUID("4f4ef4b2-2f6c-4c3f-9a29-3c8f6b1b0a11"),
+        UUID(int=0),
+        UUID("ffffffff-ffff-7fff-bfff-ffffffffffff"),
+    ],
+    ids=["random", "empty", "a time beyond the calendar"],
+)
+def test_an_id_that_begins_with_no_moment_has_none(other):
+    assert uuid7_time(other) is None
 
 
 @given(moments, entropies, entropies)

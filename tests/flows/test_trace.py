@@ -251,11 +251,46 @@ async def test_a_search_that_takes_too_long_is_left_out_and_says_so(
 ) -> None:
     await gateway.happen(PURCHASE, payment_id="pay_0001", attribution=ANNA)
     monkeypatch.setattr(stories, "SEARCH_MILLISECONDS", 30)
-    monkeypatch.setattr(stories, "SEARCH", stories.SEARCH.replace("WHERE site", "WHERE pg_sleep(2) IS NULL OR site"))
+    for name in ("SEARCH", "SEARCH_NEAR"):
+        slow = getattr(stories, name).replace("FROM inbox\n    WHERE site", "FROM inbox\nWHERE site")
+        slow = slow.replace("FROM inbox\nWHERE site", "FROM inbox WHERE pg_sleep(2) IS NULL OR site")
+        monkeypatch.setattr(stories, name, slow)
     for query, word in (("pay_0001", "attributed"), ("ctm_0404", "unknown")):
         story = await told(gateway, query, "acme")
         assert story.verdict.word == word
         assert "took too long and was left out" in story.verdict.reason
+
+
+async def test_what_mentions_a_known_payment_is_looked_for_near_its_booking(gateway: Harness) -> None:
+    """And what mentions an id that nothing is known of, at any time."""
+    await gateway.happen(PURCHASE, payment_id="pay_0001", attribution=ANNA)
+    tried = orjson.dumps({"id": "evt_tried", "type": "payment.tried", "payment": "pay_0001", "customer": "ctm_0404"})
+    late = orjson.dumps({"id": "evt_late", "type": "payment.tried", "payment": "pay_0001", "customer": "ctm_0404"})
+    gateway.clock.forward(timedelta(minutes=50))
+    await gateway.send(tried)
+    gateway.clock.forward(timedelta(days=2))
+    await gateway.send(late)
+    await gateway.settled()
+    near = [row["event_key"] for row in (await found(gateway, "pay_0001")).webhooks]
+    anywhere = [row["event_key"] for row in (await found(gateway, "ctm_0404")).webhooks]
+    assert (near, anywhere) == (["evt_0", "evt_tried"], ["evt_tried", "evt_late"])
+
+
+async def test_a_webhook_is_found_by_the_id_that_it_got_here(gateway: Harness) -> None:
+    await gateway.happen(PURCHASE, payment_id="pay_0001", attribution=ANNA)
+    (row,) = await gateway.rows("SELECT id FROM inbox")
+    assert [kept["id"] for kept in (await found(gateway, str(row["id"]))).webhooks] == [row["id"]]
+    for unknown in (
+        "0197f22e-79b0-7cc3-98c4-dc0c0c07398f",
+        "4f4ef4b2-2f6c-4c3f-9a29-3c8f6b1b0a11",
+        "f" * 12 + "7fffbfffffffffffffff",
+    ):
+        assert (await found(gateway, unknown)).webhooks == []
+
+
+async def found(gateway: Harness, query: str) -> stories.Found:
+    async with gateway.gateway.context.database.reading() as connection:
+        return await stories.find(connection, "acme", query)
 
 
 async def test_a_story_has_no_secret_in_it(database_url: str, tmp_path: Path) -> None:
