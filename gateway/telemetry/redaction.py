@@ -12,8 +12,8 @@ import orjson
 
 HIDDEN = "***"
 
-BEGINNING, HEAD = 6, 3
-"""Characters of a secret that are looked for first, and those of them that secrets of one kind share (`pdl`, `sk_`)."""
+BEGINNING = 6
+"""Characters of a secret that are looked for first."""
 
 
 @dataclass(slots=True)
@@ -64,24 +64,23 @@ def _beginnings(secrets: frozenset[str]) -> re.Pattern[str]:
     """
     Return what finds the beginning of any secret. Only a text in which it does is searched for whole secrets.
 
-    The 3,000 secrets of a thousand sites are looked for in 4 µs so, and in 1 ms one by one.
+    The 3,000 secrets of a thousand sites are looked for in some microseconds so, and in 1 ms one by one.
     """
-    return re.compile(_one_of(secrets))
+    return re.compile(_one_of({secret[:BEGINNING] for secret in secrets}))
 
 
 @lru_cache(maxsize=2)
 def _beginnings_as_written(secrets: frozenset[str]) -> re.Pattern[bytes]:
     """Return the same for the secrets as they stand inside a JSON string."""
-    return re.compile(_one_of(secret.decode("latin-1") for secret in _as_written(secrets)).encode("latin-1"))
+    beginnings = {secret[:BEGINNING].decode("latin-1") for secret in _as_written(secrets)}
+    return re.compile(_one_of(beginnings).encode("latin-1"))
 
 
-def _one_of(secrets: Iterable[str]) -> str:
-    beginnings = sorted({secret[:BEGINNING] for secret in secrets})
-    kinds = [
-        f"{re.escape(head)}(?:{'|'.join(re.escape(one[HEAD:]) for one in group)})"
-        for head, group in groupby(beginnings, lambda one: one[:HEAD])
-    ]
-    return "|".join(kinds) or "(?!)"
+def _one_of(beginnings: Iterable[str]) -> str:
+    """Return a pattern that branches character by character, so that a search tries few at any place of a text."""
+    groups = groupby(sorted(beginnings), lambda text: text[:1])
+    branches = [re.escape(first) + _one_of(text[1:] for text in group) if first else "" for first, group in groups]
+    return f"(?:{'|'.join(branches)})" if branches else "(?!)"
 
 
 @lru_cache(maxsize=2)
