@@ -63,6 +63,13 @@ class _BacklogCollector(Collector):
         return [oldest, due, held, last, swept]
 
 
+class _Counter(Counter):
+    def labels(self, *values: str) -> "_Counter":  # type: ignore[override]
+        """Return the series of these values; one that is there is found without a lock and without text made of it."""
+        found: _Counter | None = self._metrics.get(values)  # type: ignore[assignment]
+        return super().labels(*values) if found is None else found
+
+
 class Metrics:
     """The Prometheus metrics. With several processes (PROMETHEUS_MULTIPROC_DIR set) they are added up at the scrape."""
 
@@ -70,25 +77,25 @@ class Metrics:
         self._registry = CollectorRegistry()
         own = self._registry
         connection = ["site", "connection"]
-        self.webhooks = Counter("gateway_webhooks", WEBHOOKS, [*connection, "outcome"], registry=own)
+        self.webhooks = _Counter("gateway_webhooks", WEBHOOKS, [*connection, "outcome"], registry=own)
         self.webhook_seconds = Histogram(
             "gateway_webhook_seconds", "From the request's head to the answer", buckets=ACCEPT_BUCKETS, registry=own
         )
-        self.refused = Counter(
+        self.refused = _Counter(
             "gateway_refused", "Requests refused: not proven, or a body that was not read", [*connection, "reason"],
             registry=own,
         )  # fmt: skip
-        self.deliveries = Counter(
+        self.deliveries = _Counter(
             "gateway_deliveries", "Attempts by what they came to", ["site", "status"], registry=own
         )
         self.delivery_seconds = Histogram(
             "gateway_delivery_seconds", "One call of Faurya", buckets=DELIVERY_BUCKETS, registry=own
         )
-        self.checkouts = Counter("gateway_checkouts", "Checkouts by outcome", ["site", "outcome"], registry=own)
-        self.swept = Counter(
+        self.checkouts = _Counter("gateway_checkouts", "Checkouts by outcome", ["site", "outcome"], registry=own)
+        self.swept = _Counter(
             "gateway_swept", "Movements in the provider's list, by what they are", [*connection, "result"], registry=own
         )
-        self.plugin_failures = Counter(
+        self.plugin_failures = _Counter(
             "gateway_plugin_failures", "Plugin calls that failed", ["plugin", "call"], registry=own
         )
 
