@@ -1,9 +1,9 @@
 """
 The only HTTP client: calls to Faurya, and the session that provider plugins get.
 
-Every session made here has a total timeout, follows no redirect (a redirected POST of money is a configuration fault,
+Every call made here has a total timeout, follows no redirect (a redirected POST of money is a configuration fault,
 and a redirect could carry a key to another host), keeps no cookies, ignores proxy variables of the environment, and
-refuses to read an answer without end.
+reads no answer without end.
 """
 
 from collections.abc import Callable
@@ -66,10 +66,23 @@ def client_session(timeout: timedelta = TIMEOUT) -> aiohttp.ClientSession:
     A redirect raises `aiohttp.ClientResponseError` with the redirect's status unless the call itself says
     `allow_redirects=False`, which returns it as an answer.
     """
-    seconds = timeout.total_seconds()
-    connect = min(seconds / 2, CONNECT_TIMEOUT.total_seconds())
     refuse_redirects = aiohttp.TraceConfig()
     refuse_redirects.on_request_redirect.append(_refuse_redirect)
+    return _session(timeout, [refuse_redirects])
+
+
+def posting_session(timeout: timedelta = TIMEOUT) -> aiohttp.ClientSession:
+    """
+    Return a session for `post` and nothing else, for one event loop; the caller closes it.
+
+    `post` itself follows no redirect, so nothing has to look for one at every step of a call: a sixth of its CPU time.
+    """
+    return _session(timeout, [])
+
+
+def _session(timeout: timedelta, traces: list[aiohttp.TraceConfig]) -> aiohttp.ClientSession:
+    seconds = timeout.total_seconds()
+    connect = min(seconds / 2, CONNECT_TIMEOUT.total_seconds())
     return aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=seconds, connect=connect),
         # No limit of its own: the worker's concurrency per site is one, and waiting here would look like a dead host.
@@ -77,7 +90,7 @@ def client_session(timeout: timedelta = TIMEOUT) -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         response_class=CappedResponse,
-        trace_configs=[refuse_redirects],
+        trace_configs=traces,
         headers={"User-Agent": "faurya-gateway"},
     )
 
@@ -101,6 +114,8 @@ async def post(session: aiohttp.ClientSession, request: OutgoingRequest, now: Ca
 def retry_after(value: str | None, now: datetime) -> timedelta | None:
     """Return the wait that a `Retry-After` header names, in seconds or as an HTTP date; None if it names none."""
     text = (value or "").strip()
+    if not text:
+        return None
     if text.isascii() and text.isdigit():
         return timedelta(seconds=min(int(text[:12]), LONGEST_RETRY_AFTER.total_seconds()))
     try:
@@ -126,7 +141,7 @@ async def _answer(response: aiohttp.ClientResponse, now: Callable[[], datetime])
 
 async def _fill(body: bytearray, content: aiohttp.StreamReader, limit: int) -> None:
     """Read until the end or until `body` is longer than `limit`; on an error, `body` has what came before it."""
-    while len(body) <= limit and (chunk := await content.read(limit + 1 - len(body))):
+    while len(body) <= limit and not content.at_eof() and (chunk := await content.read(limit + 1 - len(body))):
         body += chunk
 
 

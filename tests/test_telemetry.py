@@ -3,10 +3,11 @@
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,31 @@ def test_a_longer_secret_goes_before_one_that_it_begins_with() -> None:
     assert Redaction(many).clean("key-live-1 key-live key-") == "*** *** ***"
 
 
+KINDS = ("k", "ab", "sk_", "wk_live_", "pdl_ntfset_", "caf\xe9\u20ac_", 'a"\\b', "(.*)[")
+
+
+@pytest.mark.parametrize("ending", ["", "1", "12", "(.*)", '"\\\u2028', "-a-long-one-that-goes-on"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_many_secrets_of_all_kinds_each_is_found(kind: str, ending: str) -> None:
+    many = frozenset(f"{other}{number}-of-a-thousand" for other in KINDS for number in range(100)) | {kind + ending}
+    redaction = Redaction(many)
+    assert redaction.clean(f"(a {kind}{ending}") == "(a ***"
+    line = redaction.as_json(None, "info", {"event": f"(a {kind}{ending}"})
+    assert json.loads(line)["event"] == "(a ***"
+
+
+def test_text_that_only_begins_like_a_secret_stays() -> None:
+    redaction = Redaction(frozenset({"acme-webhooks-secret", "polar_whs_1"}))
+    assert redaction.clean("acme-webhooks, polar_whs_") == "acme-webhooks, polar_whs_"
+    line = redaction.as_json(None, "info", {"event": "acme-webhooks", "plugin": "polar_whs_"})
+    assert line == b'{"event":"acme-webhooks","plugin":"polar_whs_"}'
+
+
+def test_without_secrets_nothing_is_taken_out() -> None:
+    assert Redaction().clean("anything") == "anything"
+    assert Redaction().as_json(None, "info", {"event": "anything"}) == b'{"event":"anything"}'
+
+
 def test_the_secrets_are_not_in_a_repr() -> None:
     assert "hush" not in repr(Redaction(SECRETS))
 
@@ -92,11 +118,24 @@ def test_a_line_is_json_with_level_time_and_the_request(capsys: pytest.CaptureFi
             "webhook.received", site="acme", count=3, nothing=None, detail="the key is hush", deep=[{"a": "s3cret"}]
         )
     (line,) = logged(capsys)
-    datetime.fromisoformat(line.pop("timestamp")).astimezone(UTC)
+    assert list(line)[:2] == ["site", "count"]
+    assert list(line)[-4:] == ["event", "request_id", "level", "timestamp"]
+    written = line.pop("timestamp")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", written)
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(written)) < timedelta(seconds=10)
     assert line == {
         "event": "webhook.received", "level": "info", "request_id": "r1", "site": "acme", "count": 3, "nothing": None,
         "detail": "the key is ***", "deep": [{"a": "***"}],
     }  # fmt: skip
+
+
+def test_a_line_that_a_processor_drops_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging(Redaction(SECRETS), as_json=True)
+    with structlog.testing.capture_logs() as lines:
+        log().info("webhook.received", site="acme")
+        log().warning("webhook.refused")
+    assert [line["event"] for line in lines] == ["webhook.received", "webhook.refused"]
+    assert logged(capsys) == []
 
 
 def test_what_an_exception_quotes_is_cleaned(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from gateway.flows.context import Context, Work
 from gateway.flows.deliver import Deliverer
 from gateway.flows.receive import Receiver
 from gateway.flows.sweeper import Sweeper
-from gateway.outbound import client_session, post
+from gateway.outbound import client_session, post, posting_session
 from gateway.plugins import Live, open_all
 from gateway.sdk import Runtime
 from gateway.store.pool import Database
@@ -99,13 +99,13 @@ async def running(
     """
     redaction = redaction or Redaction()
     redaction.secrets |= secret_values(config)
-    async with client_session() as session:
+    async with client_session() as session, posting_session() as faurya:
         runtime = Runtime(http=session, now=now)
         live = open_all(config, source.registry, runtime)
         gateway = Running(source=source, runtime=runtime, redaction=redaction, live=live)
         async with opened_database(config) as database:
             clock = SharedClock(now)
-            receiver = _wire(gateway, database, session, clock, with_worker=with_worker)
+            receiver = _wire(gateway, database, faurya, clock, with_worker=with_worker)
             async with _working(gateway.worker, clock if shared_clock else None, database):
                 try:
                     yield gateway
@@ -138,14 +138,14 @@ async def _work(worker: Worker, clock: SharedClock | None, database: Database) -
 
 
 def _wire(
-    gateway: Running, database: Database, session: aiohttp.ClientSession, clock: SharedClock, *, with_worker: bool
+    gateway: Running, database: Database, faurya: aiohttp.ClientSession, clock: SharedClock, *, with_worker: bool
 ) -> Receiver:
     def wake(site: str, work: Work, /) -> None:
         if gateway.worker is not None:
             gateway.worker.wake(site, work)
 
     async def send(request: OutgoingRequest) -> Answer:
-        return await post(session, request, gateway.context.now)
+        return await post(faurya, request, gateway.context.now)
 
     gateway.context = Context(
         database=database,

@@ -138,16 +138,23 @@ async def guarded(
 
     The call runs in a task of its own: one that swallows its cancellation is left behind, and holds up nobody.
     """
-    work = asyncio.create_task(_stepped(opened, call, start), name=f"{opened.connection.plugin}.{call}")
+    loop = asyncio.get_running_loop()
+    until = loop.time() + deadline.total_seconds()
+    work = loop.create_task(_stepped(opened, call, start), name=f"{opened.connection.plugin}.{call}")
     try:
-        await asyncio.wait({work}, timeout=deadline.total_seconds())
+        await asyncio.sleep(0)  # most plugins wait for nothing and are done by now; a timer costs as much as they do
+        if not work.done():
+            await asyncio.wait({work}, timeout=until - loop.time())
         if work.done():
             return work.result()
         work.cancel()
         await asyncio.wait({work}, timeout=GRACE_SECONDS)
     finally:
-        work.cancel()
-        work.add_done_callback(_forgotten)
+        if work.done():
+            _forgotten(work)
+        else:
+            work.cancel()
+            work.add_done_callback(_forgotten)
     if not work.done():
         log().error("plugin.does_not_stop", plugin=opened.connection.plugin, site=opened.site, connection=opened.name)
     raise Unavailable(f"{opened.connection.plugin}: no answer from {call} within {deadline.total_seconds():g} seconds")

@@ -73,8 +73,10 @@ def time_of(value: object, field: str) -> datetime:
 
 def text_from(place: object, names: Sequence[str], limit: int = MAX_NAME) -> str | None:
     """Return the first printable string under one of `names`; whatever else stands there counts as absent."""
+    if not isinstance(place, Mapping):
+        return None
     for name in names:
-        value = place.get(name) if isinstance(place, Mapping) else None
+        value = place.get(name)
         if isinstance(value, str) and value.strip() and len(value) <= limit and value.isprintable():
             return value
     return None

@@ -136,9 +136,13 @@ class TimestampedHmac:
         if len(values) > 1 or len(values[0]) > MAX_HEADER or len(parts) > MAX_PARTS:
             limits = f"one header of at most {MAX_HEADER} characters and {MAX_PARTS} parts is read"
             return _malformed(f"{self.header} is not readable: {limits}")
-        named = [(name.strip(), value.strip()) for name, _, value in (part.partition("=") for part in parts)]
-        times = [value for name, value in named if name == self.time_name]
-        signatures = [value for name, value in named if name == self.signature_name and value]
+        named: dict[str, list[str]] = {self.time_name: [], self.signature_name: []}
+        for part in parts:
+            name, _, value = part.partition("=")
+            if (name := name.strip()) in named:
+                named[name].append(value.strip())
+        times = named[self.time_name]
+        signatures = [signature for signature in named[self.signature_name] if signature]
         signed_at = unix_seconds(times[0]) if len(times) == 1 else None
         if signed_at is None:
             return _malformed(f"{self.header} is not readable: there must be one {self.time_name}=, in Unix seconds")

@@ -9,7 +9,7 @@ never the event. Refunds and chargebacks are adjustments: they have no custom da
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -169,15 +169,12 @@ def _money_or_none(figures: Mapping[str, Any], name: str, currency: str) -> Mone
 
 def _items(items: object) -> Sequence[str]:
     """Return the price and product ids, each once: claims and reports name sales by them."""
-    found = (
-        (value for item in items if isinstance(item, dict) for value in _ids(item)) if isinstance(items, list) else ()
-    )
-    return tuple(dict.fromkeys(name for value in found if (name := name_or_none(value))))
-
-
-def _ids(item: Mapping[str, Any]) -> Iterator[object]:
-    price = item.get("price")
-    yield item.get("price_id")
-    if isinstance(price, dict):
-        yield price.get("id")
-        yield price.get("product_id")
+    found: dict[str, None] = {}
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, dict):
+            price = item.get("price")
+            inner = price if isinstance(price, dict) else {}
+            for value in (item.get("price_id"), inner.get("id"), inner.get("product_id")):
+                if name := name_or_none(value):
+                    found[name] = None
+    return tuple(found)

@@ -10,12 +10,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 from gateway.sdk import Accepted, RefusalReason, Refused, TimestampedHmac, WebhookRequest, json_object, name_or_none
 
 HEADER = "Paddle-Signature"
 
 SCHEME = TimestampedHmac(header=HEADER, time_name="ts", signature_name="h1", separator=";", joint=":")
+
+
+EDGE = 400
+"""Bytes of a body in which the envelope's own members are looked for; the four of them take 200."""
 
 
 @lru_cache
@@ -30,13 +35,26 @@ def verify(request: WebhookRequest, secrets: Sequence[bytes], tolerance_seconds:
     if isinstance(proven, Refused):
         wrong = proven.reason is RefusalReason.SIGNATURE_MISMATCH
         return replace(proven, detail=_mismatch(len(secrets))) if wrong else proven
-    event = json_object(request.body)
+    event = _envelope(request.body)
     return Accepted(
         proof="signature",
         event_id=name_or_none(event.get("event_id")),
         event_type=name_or_none(event.get("event_type")),
         secret_index=proven.secret_index,
     )
+
+
+def _envelope(body: bytes) -> dict[str, Any]:
+    """
+    Return the members of an envelope; where `data` stands first or last, as it does, only those beside it.
+
+    `data` is nearly all of a body, and to parse it here too would double the cost of the proof. A cut at a wrong place,
+    in `data` or in a text, leaves what is no JSON object with these members, and then the whole body is parsed.
+    """
+    end = body.find(b',"data":{', 0, EDGE)
+    start = body.rfind(b'},"', -EDGE) + len(b"},")
+    beside = json_object(body[:end] + b"}" if end > 0 else b"{" + body[start:])
+    return beside if "event_id" in beside and "event_type" in beside else json_object(body)
 
 
 def sign(secret: bytes, body: bytes, at: datetime) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from gateway.domain.attribution import Attribution
 from gateway.domain.delivery import Due
 from gateway.domain.revenue import RevenueKind
 from gateway.faurya import payments, revenue
-from gateway.outbound import client_session, post
+from gateway.outbound import client_session, post, posting_session
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ACME = StandInSite(name="acme", site_id="site-acme", write_key="wk-acme", api_key="ak-acme")
@@ -368,7 +368,7 @@ async def test_the_gateways_own_calls_are_understood(faurya):
         payments.build(due, payments.PaymentsTarget(url=url, api_key=SecretStr("ak-acme"))),
     ]
     await switch(faurya, payments_unit="minor")
-    async with client_session() as session:
+    async with posting_session() as session:
         assert [(await post(session, request, lambda: NOON)).status for request in requests] == [200, 200]
     lines = (await records(faurya))["recorded"]
     assert [line["amount"] for line in lines] == ["65.00", "65.00"]

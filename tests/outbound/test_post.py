@@ -2,13 +2,14 @@
 
 import gzip
 import socket
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 from gateway.domain.delivery import Answer, OutgoingRequest
-from gateway.outbound import KEPT_ANSWER, client_session, post
+from gateway.outbound import KEPT_ANSWER, post, posting_session
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SECRET = "wk-not-to-be-seen"
@@ -16,6 +17,12 @@ SECRET = "wk-not-to-be-seen"
 
 def now() -> datetime:
     return NOON
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[ClientSession]:
+    async with posting_session() as opened:
+        yield opened
 
 
 def request_to(url: str, secret: str = SECRET) -> OutgoingRequest:
@@ -58,7 +65,7 @@ async def test_no_answer_in_time_is_unclear(raw_server):
         await reader.read()
 
     url = await raw_server(sleep)
-    async with client_session(timedelta(seconds=0.2)) as impatient:
+    async with posting_session(timedelta(seconds=0.2)) as impatient:
         answer = await post(impatient, request_to(url), now)
     assert (answer.status, answer.sent, answer.error) == (None, True, "TimeoutError")
 
@@ -69,7 +76,7 @@ async def test_an_answer_that_trickles_past_the_deadline_keeps_its_status(raw_se
         await reader.read()
 
     url = await raw_server(trickle)
-    async with client_session(timedelta(seconds=0.2)) as impatient:
+    async with posting_session(timedelta(seconds=0.2)) as impatient:
         answer = await post(impatient, request_to(url), now)
     assert (answer.status, answer.body, answer.error) == (200, "half", "the answer broke off: TimeoutError")
 
@@ -130,7 +137,7 @@ async def test_a_handshake_that_never_ends_was_never_sent(raw_server):
         await reader.read()
 
     url = await raw_server(silent, after_request=False)
-    async with client_session(timedelta(seconds=0.4)) as impatient:
+    async with posting_session(timedelta(seconds=0.4)) as impatient:
         answer = await post(impatient, request_to(url.replace("http:", "https:")), now)
     assert (answer.status, answer.sent) == (None, False)
 

@@ -10,7 +10,7 @@ from harness import Harness
 from gateway.domain.delivery import Answer, OutgoingRequest
 from gateway.flows.book import book
 from gateway.flows.deliver import Deliverer
-from gateway.outbound import client_session, post
+from gateway.outbound import post, posting_session
 
 OK = Answer(status=200, body="{}")
 UNCLEAR = Answer(status=None, error="TimeoutError")
@@ -66,7 +66,7 @@ async def book_all_of(gateway: Harness, site: str = "acme") -> None:
 
 async def really(request: OutgoingRequest, gateway: Harness) -> Answer:
     """Send for real."""
-    async with client_session() as session:
+    async with posting_session() as session:
         return await post(session, request, gateway.clock)
 
 

@@ -159,6 +159,53 @@ def test_a_signed_body_is_accepted_whatever_it_says(body, event_id, event_type):
     assert (answer.event_id, answer.event_type) == (event_id, event_type)
 
 
+ENVELOPE = {"event_id": "evt_1", "event_type": "transaction.completed", "occurred_at": "2026", "notification_id": "n"}
+hostile = st.lists(
+    st.sampled_from(
+        [
+            '},"',
+            ',"data":{',
+            '"event_id":"evt_2"',
+            '"event_type":"b"',
+            "event_id",
+            "event_type",
+            "}",
+            "{",
+            '"',
+            ",",
+            ":",
+        ]
+    ),
+    max_size=8,
+).map("".join)
+inside = st.recursive(
+    hostile | st.none(), lambda value: st.lists(value, max_size=3) | st.dictionaries(hostile, value, max_size=3)
+)
+
+
+@given(
+    order=st.permutations([*ENVELOPE, "data"]),
+    data=st.dictionaries(hostile, inside, max_size=4),
+    beside=hostile,
+    left_out=st.sampled_from([None, *ENVELOPE]),
+    blank=st.sampled_from(["", " "]),
+)
+def test_the_members_of_the_envelope_are_read_wherever_data_stands_and_whatever_it_holds(
+    order, data, beside, left_out, blank
+):
+    envelope = ENVELOPE | {"data": data, "occurred_at": beside, "notification_id": beside}
+    body = json.dumps({name: envelope[name] for name in order if name != left_out}, separators=("," + blank, ":"))
+    answer = signed(body.encode())
+    assert answer.event_id == (None if left_out == "event_id" else "evt_1")
+    assert answer.event_type == (None if left_out == "event_type" else "transaction.completed")
+
+
+def test_the_data_of_a_usual_envelope_is_not_parsed():
+    small = json.dumps(ENVELOPE)[1:-1].replace(": ", ":").replace(", ", ",").encode()
+    for body in (b'{%b,"data":{oops}}' % small, b'{"data":{oops},%b}' % small):
+        assert signed(body).event_id == "evt_1"
+
+
 def test_every_changed_byte_is_noticed():
     body = b'{"event_id":"evt_1"}'
     headers = sign(KEY, body, NOW)
