@@ -7,9 +7,8 @@ from operator import attrgetter, itemgetter
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from gateway.domain.messages import Headers, Proof, headers_of
+from gateway.store.packing import packed
 from gateway.store.pool import Connection
 
 COLUMNS = """site, connection, event_key, id, event_id, event_type, method, headers, query, body, received_at,
@@ -264,20 +263,27 @@ async def still_ours(
 
 
 SETTLE = """
+WITH done AS (
+    SELECT given ->> 0 AS connection, given ->> 1 AS event_key, given ->> 2 AS outcome, given ->> 3 AS reason,
+           given ->> 4 AS detail, (given ->> 5)::timestamptz AS due_at, given ->> 6 AS waits_for,
+           ARRAY(SELECT jsonb_array_elements_text(given -> 7)) AS refs
+    FROM jsonb_array_elements($2::jsonb) AS given
+), keys AS (
+    SELECT array_agg(connection) AS connections, array_agg(event_key) AS event_keys FROM done
+)
 UPDATE inbox SET outcome = done.outcome, reason = done.reason, detail = done.detail, due_at = done.due_at,
-    waits_for = done.waits_for, refs = ARRAY(SELECT jsonb_array_elements_text(done.refs::jsonb)), lease = NULL
-FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::text[], $9::text[])
-     AS done (connection, event_key, outcome, reason, detail, due_at, waits_for, refs)
+    waits_for = done.waits_for, refs = done.refs, lease = NULL
+FROM done
 WHERE inbox.site = $1 AND inbox.connection = done.connection AND inbox.event_key = done.event_key
-  AND inbox.connection = ANY($2::text[]) AND inbox.event_key = ANY($3::text[])
+  AND inbox.connection = ANY((SELECT connections FROM keys)::text[])
+  AND inbox.event_key = ANY((SELECT event_keys FROM keys)::text[])
 """
+settled_of = attrgetter("connection", "event_key", "outcome", "reason", "detail", "due_at", "waits_for", "refs")
 
 
 async def settle(connection: Connection, site: str, outcomes: Sequence[Outcome]) -> None:
     """Note where webhooks ended; the caller holds their locks."""
-    fields = ("connection", "event_key", "outcome", "reason", "detail", "due_at", "waits_for")
-    refs = [orjson.dumps(outcome.refs).decode() for outcome in outcomes]
-    await connection.execute(SETTLE, site, *([getattr(row, name) for row in outcomes] for name in fields), refs)
+    await connection.execute(SETTLE, site, packed([settled_of(outcome) for outcome in outcomes]))
 
 
 async def wake(connection: Connection, site: str, refs: Sequence[tuple[str, str]], now: datetime) -> None:

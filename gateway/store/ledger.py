@@ -10,6 +10,7 @@ from gateway.domain.delivery import DESTINATION, Status
 from gateway.domain.money import Money
 from gateway.domain.revenue import RevenueEvent, RevenueKind
 from gateway.store import inbox
+from gateway.store.packing import packed
 from gateway.store.pool import Connection
 
 Place = tuple[str, str]
@@ -179,33 +180,31 @@ def entry_of(row: Any) -> Entry:
 INSERT = """
 INSERT INTO ledger (site, connection, revenue_key, plugin, kind, payment_id, order_id, carries_order, checkout_id,
                     subscription_id, account, amount_minor, currency, tax_minor, net_minor, cumulative, items,
-                    visitor_id, session_id, token, attribution_source, cause, test, source, event_key, occurred_at,
-                    booked_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-        $25, $26, $27)
-"""
-
-FILL = """
-UPDATE ledger SET tax_minor = $4, net_minor = $5, visitor_id = $6, session_id = $7, token = $8, attribution_source = $9
-WHERE site = $1 AND connection = $2 AND revenue_key = $3
+                    visitor_id, session_id, token, attribution_source, cause, test, event_key, occurred_at, booked_at,
+                    source)
+SELECT $1, line ->> 0, line ->> 1, line ->> 2, line ->> 3, line ->> 4, line ->> 5, (line ->> 6)::boolean, line ->> 7,
+       line ->> 8, line ->> 9, (line ->> 10)::bigint, line ->> 11, (line ->> 12)::bigint, (line ->> 13)::bigint,
+       (line ->> 14)::boolean, ARRAY(SELECT jsonb_array_elements_text(line -> 15)),
+       line ->> 16, line ->> 17, line ->> 18, line ->> 19, line ->> 20, (line ->> 21)::boolean, line ->> 22,
+       (line ->> 23)::timestamptz, (line ->> 24)::timestamptz, $3
+FROM jsonb_array_elements($2::jsonb) AS line
 """
 
 
 async def insert(connection: Connection, site: str, entries: Sequence[Entry], source: str) -> None:
-    """Write new lines, in one round trip."""
-    if not entries:
-        return
-    await connection.executemany(INSERT, [_row(site, entry, source) for entry in entries])
+    """Write new lines, in one statement."""
+    if entries:
+        await connection.execute(INSERT, site, packed([_row(entry) for entry in entries]), source)
 
 
-def _row(site: str, entry: Entry, source: str) -> tuple[Any, ...]:
+def _row(entry: Entry) -> tuple[object, ...]:
     event, who = entry.event, entry.attribution
     return (
-        *(site, entry.connection, event.key, entry.plugin, event.kind.value, event.payment_id, entry.order_id),
+        *(entry.connection, event.key, entry.plugin, event.kind, event.payment_id, entry.order_id),
         *(entry.carries_order, event.checkout_id, event.subscription_id, event.account),
         *(event.amount.minor, event.amount.currency, _minor(event.tax), _minor(event.net), event.cumulative),
-        *(list(event.items), who.visitor_id, who.session_id, who.token, entry.attribution_source.value, event.cause),
-        *(entry.test, source, entry.event_key, event.occurred_at, entry.booked_at),
+        *(event.items, who.visitor_id, who.session_id, who.token, entry.attribution_source, event.cause),
+        *(entry.test, entry.event_key, event.occurred_at, entry.booked_at),
     )
 
 
@@ -213,18 +212,36 @@ def _minor(money: Money | None) -> int | None:
     return None if money is None else money.minor
 
 
+FILL = """
+WITH filled AS (
+    SELECT line ->> 0 AS connection, line ->> 1 AS revenue_key, (line ->> 2)::bigint AS tax_minor,
+           (line ->> 3)::bigint AS net_minor, line ->> 4 AS visitor_id, line ->> 5 AS session_id, line ->> 6 AS token,
+           line ->> 7 AS attribution_source
+    FROM jsonb_array_elements($2::jsonb) AS line
+), keys AS (
+    SELECT array_agg(connection) AS connections, array_agg(revenue_key) AS revenue_keys FROM filled
+)
+UPDATE ledger SET tax_minor = filled.tax_minor, net_minor = filled.net_minor, visitor_id = filled.visitor_id,
+    session_id = filled.session_id, token = filled.token, attribution_source = filled.attribution_source
+FROM filled
+WHERE ledger.site = $1 AND ledger.connection = filled.connection AND ledger.revenue_key = filled.revenue_key
+  AND ledger.connection = ANY((SELECT connections FROM keys)::text[])
+  AND ledger.revenue_key = ANY((SELECT revenue_keys FROM keys)::text[])
+"""
+
+
 async def fill(connection: Connection, site: str, entries: Sequence[Entry]) -> None:
-    """Write figures and ids that booked lines lacked."""
-    rows = [
-        (
-            *(site, entry.connection, entry.event.key, _minor(entry.event.tax), _minor(entry.event.net)),
+    """Write figures and ids that booked lines lacked; of several for the same line the last."""
+    rows = {
+        (entry.connection, entry.event.key): (
+            *(entry.connection, entry.event.key, _minor(entry.event.tax), _minor(entry.event.net)),
             *(entry.attribution.visitor_id, entry.attribution.session_id, entry.attribution.token),
-            entry.attribution_source.value,
+            entry.attribution_source,
         )
         for entry in entries
-    ]
+    }
     if rows:
-        await connection.executemany(FILL, rows)
+        await connection.execute(FILL, site, packed(list(rows.values())))
 
 
 # A sale that could not be attributed gets the ids of its sibling: the same payment, else the same subscription. One
@@ -232,8 +249,9 @@ async def fill(connection: Connection, site: str, entries: Sequence[Entry]) -> N
 # while the tables were empty would else read all of a site's rows for every row.
 ATTRIBUTE = """
 WITH named AS (
-    SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-        AS named (connection, payment_id, subscription_id, visitor_id, session_id, token)
+    SELECT line ->> 0 AS connection, line ->> 1 AS payment_id, line ->> 2 AS subscription_id, line ->> 3 AS visitor_id,
+           line ->> 4 AS session_id, line ->> 5 AS token
+    FROM jsonb_array_elements($2::jsonb) AS line
 ), siblings AS (
     SELECT named.connection, found.revenue_key, 'payment' AS source, named.visitor_id, named.session_id, named.token
     FROM named, LATERAL (
@@ -247,7 +265,7 @@ WITH named AS (
 ), nearest AS (
     SELECT DISTINCT ON (siblings.connection, siblings.revenue_key) siblings.* FROM siblings, LATERAL (
         SELECT 1 FROM outbox WHERE outbox.site = $1 AND outbox.connection = siblings.connection
-           AND outbox.revenue_key = siblings.revenue_key AND outbox.destination = $8
+           AND outbox.revenue_key = siblings.revenue_key AND outbox.destination = $3
            AND outbox.status = 'unattributed' OFFSET 0) AS unattributed
     ORDER BY siblings.connection, siblings.revenue_key, siblings.source, siblings.visitor_id
 ), keys AS (
@@ -262,31 +280,31 @@ WITH named AS (
     RETURNING ledger.connection, ledger.revenue_key
 )
 UPDATE outbox SET status = 'pending', reason = CASE WHEN amount_minor IS NULL THEN 'waiting_for_amount' END,
-    due_at = CASE WHEN amount_minor IS NOT NULL THEN $9::timestamptz END
+    due_at = CASE WHEN amount_minor IS NOT NULL THEN $4::timestamptz END
 FROM changed
 WHERE outbox.site = $1 AND outbox.connection = changed.connection AND outbox.revenue_key = changed.revenue_key
   AND outbox.connection = ANY((SELECT connections FROM keys)::text[])
   AND outbox.revenue_key = ANY((SELECT revenue_keys FROM keys)::text[])
-  AND outbox.destination = $8 AND outbox.status = 'unattributed'
+  AND outbox.destination = $3 AND outbox.status = 'unattributed'
 RETURNING outbox.connection, outbox.revenue_key
 """
 
 
 async def attribute_siblings(connection: Connection, site: str, entries: Sequence[Entry], now: datetime) -> set[Place]:
     """Attribute unattributed sales whose payment or subscription now has a known visitor; return which they were."""
-    named = [entry for entry in entries if entry.attribution.visitor_id]
+    named = [
+        (
+            entry.connection,
+            entry.event.payment_id,
+            entry.event.subscription_id,
+            who.visitor_id,
+            who.session_id,
+            who.token,
+        )
+        for entry in entries
+        if (who := entry.attribution).visitor_id
+    ]
     if not named:
         return set()
-    rows = await connection.fetch(
-        ATTRIBUTE,
-        site,
-        [entry.connection for entry in named],
-        [entry.event.payment_id for entry in named],
-        [entry.event.subscription_id for entry in named],
-        [entry.attribution.visitor_id for entry in named],
-        [entry.attribution.session_id for entry in named],
-        [entry.attribution.token for entry in named],
-        DESTINATION,
-        now,
-    )
+    rows = await connection.fetch(ATTRIBUTE, site, packed(named), DESTINATION, now)
     return {(row["connection"], row["revenue_key"]) for row in rows}

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import attrgetter
 from uuid import UUID
 
 from gateway.domain.attribution import Attribution
 from gateway.domain.books import Dispatch
 from gateway.domain.delivery import DESTINATION, SUCCESSES, AttemptVerdict, Earlier, Reason, Status
 from gateway.domain.revenue import RevenueKind
+from gateway.store.packing import packed
 from gateway.store.pool import Connection
 
 
@@ -58,9 +60,12 @@ class Settlement:
 
 
 PUT = """
-INSERT INTO outbox (site, connection, revenue_key, destination, api, payment_id, is_sale, order_id_sent, basis,
+INSERT INTO outbox (site, destination, connection, revenue_key, api, payment_id, is_sale, order_id_sent, basis,
                     amount_minor, amount_unit, currency, status, reason, due_at, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+SELECT $1, $2, delivery ->> 0, delivery ->> 1, delivery ->> 2, delivery ->> 3, (delivery ->> 4)::boolean,
+       delivery ->> 5, delivery ->> 6, (delivery ->> 7)::bigint, delivery ->> 8, delivery ->> 9, delivery ->> 10,
+       delivery ->> 11, CASE WHEN (delivery ->> 12)::boolean THEN $4::timestamptz END, $4
+FROM jsonb_array_elements($3::jsonb) AS delivery
 ON CONFLICT (site, connection, revenue_key, destination) DO UPDATE SET
     api = EXCLUDED.api, basis = EXCLUDED.basis, amount_minor = EXCLUDED.amount_minor,
     amount_unit = EXCLUDED.amount_unit, status = EXCLUDED.status, reason = EXCLUDED.reason, due_at = EXCLUDED.due_at
@@ -72,23 +77,26 @@ async def put(connection: Connection, site: str, dispatches: Sequence[Dispatch],
     """
     Write deliveries as booking leaves them, in the lock order of `settle`; one not attempted yet is replaced.
 
-    A late figure may show that a sale is never sent: then its refunds, which wait for it, are not sent either.
+    Each is there once. A late figure may show that a sale is never sent: then its refunds, which wait for it, are not
+    sent either.
     """
     rows = [
         (
-            *(site, row.connection, row.key, DESTINATION, row.api, row.payment_id, row.is_sale, row.order_id_sent),
-            *(row.basis, row.amount_minor, row.amount_unit, row.currency, row.status.value),
-            *(row.reason.value if row.reason else None, now if row.due else None, now),
+            *(row.connection, row.key, row.api, row.payment_id, row.is_sale, row.order_id_sent, row.basis),
+            *(row.amount_minor, row.amount_unit, row.currency, row.status, row.reason, row.due),
         )
-        for row in sorted(dispatches, key=lambda row: (row.connection, row.key))
+        for row in sorted(dispatches, key=attrgetter("connection", "key"))
     ]
     if not rows:
         return
-    await connection.executemany(PUT, rows)
-    never = [row for row in dispatches if row.is_sale and row.status is not Status.PENDING]
+    await connection.execute(PUT, site, DESTINATION, packed(rows), now)
+    never = [
+        (site, row.connection, row.payment_id, False)
+        for row in dispatches
+        if row.is_sale and row.status is not Status.PENDING
+    ]
     if never:
-        named = [site] * len(never), [row.connection for row in never], [row.payment_id for row in never]
-        await connection.execute(RELEASE, DESTINATION, *named, now, [False] * len(never))
+        await connection.execute(RELEASE, DESTINATION, packed(never), now)
 
 
 # The keys as arrays too, so that one look into the primary key finds the rows, whatever Postgres knows of the tables.
@@ -172,98 +180,115 @@ async def claim(
     ]
 
 
-NOTE = """
-UPDATE attempts SET status_code = done.status_code, verdict = done.verdict, answer = done.answer,
-    milliseconds = done.milliseconds
-FROM unnest($2::text[], $3::text[], $4::text[], $5::int[], $6::int[], $7::text[], $8::text[], $9::int[])
-     AS done (site, connection, revenue_key, number, status_code, verdict, answer, milliseconds)
-WHERE attempts.site = done.site AND attempts.connection = done.connection
-  AND attempts.revenue_key = done.revenue_key AND attempts.destination = $1 AND attempts.number = done.number
-  AND attempts.site = ANY($2::text[]) AND attempts.connection = ANY($3::text[])
-  AND attempts.revenue_key = ANY($4::text[])
-"""
-
-# The lease fences every result but a success: money that was recorded is recorded, however late the answer came.
+# The lease fences every result but a success: money that was recorded is recorded, however late the answer came. The
+# attempts are noted whatever becomes of their deliveries. What comes back says which of the rows moved. All rows are
+# locked in their order before the first is changed: counting them comes before everything else (as a join it would be
+# taken for one row, and each delivery be looked up by itself).
 SETTLE = """
-WITH done AS (
-    SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::int[],
-                         $9::timestamptz[], $10::timestamptz[])
-        AS done (site, connection, revenue_key, lease, status, reason, spent, due_at, recorded_at)
-), locked AS (
-    SELECT outbox.site, outbox.connection, outbox.revenue_key
-    FROM outbox JOIN done USING (site, connection, revenue_key)
-    WHERE outbox.destination = $1 AND outbox.site = ANY($2::text[]) AND outbox.connection = ANY($3::text[])
-      AND outbox.revenue_key = ANY($4::text[])
+WITH done AS MATERIALIZED (
+    SELECT (given ->> 0)::integer AS place, given ->> 1 AS site, given ->> 2 AS connection, given ->> 3 AS revenue_key,
+           (given ->> 4)::integer AS number, (given ->> 5)::uuid AS lease, given ->> 6 AS status, given ->> 7 AS reason,
+           (given ->> 8)::integer AS spent, (given ->> 9)::timestamptz AS due_at,
+           (given ->> 10)::timestamptz AS recorded_at, (given ->> 11)::integer AS status_code,
+           given ->> 12 AS verdict, given ->> 13 AS answer, (given ->> 14)::integer AS milliseconds
+    FROM jsonb_array_elements($2::jsonb) AS given
+), keys AS (
+    SELECT array_agg(site) AS sites, array_agg(connection) AS connections, array_agg(revenue_key) AS revenue_keys
+    FROM done
+), noted AS (
+    UPDATE attempts SET status_code = done.status_code, verdict = done.verdict, answer = done.answer,
+        milliseconds = done.milliseconds
+    FROM done
+    WHERE attempts.site = done.site AND attempts.connection = done.connection
+      AND attempts.revenue_key = done.revenue_key AND attempts.destination = $1 AND attempts.number = done.number
+      AND attempts.site = ANY((SELECT sites FROM keys)::text[])
+      AND attempts.connection = ANY((SELECT connections FROM keys)::text[])
+      AND attempts.revenue_key = ANY((SELECT revenue_keys FROM keys)::text[])
+), locked AS MATERIALIZED (
+    SELECT 1 FROM outbox JOIN done USING (site, connection, revenue_key)
+    WHERE outbox.destination = $1 AND outbox.site = ANY((SELECT sites FROM keys)::text[])
+      AND outbox.connection = ANY((SELECT connections FROM keys)::text[])
+      AND outbox.revenue_key = ANY((SELECT revenue_keys FROM keys)::text[])
     ORDER BY outbox.site, outbox.connection, outbox.revenue_key
     FOR UPDATE OF outbox
 )
 UPDATE outbox SET status = done.status, reason = done.reason, spent = done.spent, due_at = done.due_at, lease = NULL,
     recorded_at = coalesce(outbox.recorded_at, done.recorded_at)
-FROM done JOIN locked USING (site, connection, revenue_key)
-WHERE outbox.site = done.site AND outbox.connection = done.connection AND outbox.revenue_key = done.revenue_key
-  AND outbox.destination = $1 AND outbox.site = ANY($2::text[]) AND outbox.connection = ANY($3::text[])
-  AND outbox.revenue_key = ANY($4::text[])
+FROM done
+WHERE (SELECT count(*) FROM locked) > 0
+  AND outbox.site = done.site AND outbox.connection = done.connection AND outbox.revenue_key = done.revenue_key
+  AND outbox.destination = $1 AND outbox.site = ANY((SELECT sites FROM keys)::text[])
+  AND outbox.connection = ANY((SELECT connections FROM keys)::text[])
+  AND outbox.revenue_key = ANY((SELECT revenue_keys FROM keys)::text[])
   AND (outbox.lease = done.lease OR (done.recorded_at IS NOT NULL AND outbox.status IN ('pending', 'dead', 'rejected')))
-RETURNING outbox.site, outbox.connection, outbox.revenue_key, outbox.payment_id, outbox.is_sale, outbox.status
+RETURNING done.place, outbox.is_sale, outbox.payment_id
 """
 
 # What waited for its sale goes out, or never will. A refund that was given up because its sale was not recorded is
-# taken up again if the sale is recorded after all.
+# taken up again if the sale is recorded after all. A statement of its own, so that it sees what was booked while the
+# sale's row was waited for.
 RELEASE = """
+WITH sale AS (
+    SELECT given ->> 0 AS site, given ->> 1 AS connection, given ->> 2 AS payment_id, (given ->> 3)::boolean AS recorded
+    FROM jsonb_array_elements($2::jsonb) AS given
+), keys AS (
+    SELECT array_agg(site) AS sites, array_agg(connection) AS connections, array_agg(payment_id) AS payment_ids
+    FROM sale
+)
 UPDATE outbox SET
     status = CASE WHEN sale.recorded THEN 'pending' ELSE 'skipped' END,
     reason = CASE WHEN sale.recorded THEN NULL ELSE 'sale_not_recorded' END,
-    due_at = CASE WHEN sale.recorded THEN $5::timestamptz END
-FROM unnest($2::text[], $3::text[], $4::text[], $6::boolean[]) AS sale (site, connection, payment_id, recorded)
+    due_at = CASE WHEN sale.recorded THEN $3::timestamptz END
+FROM sale
 WHERE outbox.site = sale.site AND outbox.connection = sale.connection AND outbox.payment_id = sale.payment_id
-  AND outbox.site = ANY($2::text[]) AND outbox.connection = ANY($3::text[]) AND outbox.payment_id = ANY($4::text[])
+  AND outbox.site = ANY((SELECT sites FROM keys)::text[])
+  AND outbox.connection = ANY((SELECT connections FROM keys)::text[])
+  AND outbox.payment_id = ANY((SELECT payment_ids FROM keys)::text[])
   AND outbox.destination = $1 AND NOT outbox.is_sale AND outbox.amount_minor IS NOT NULL
   AND outbox.reason IN ('waiting_for_sale', 'sale_not_recorded')
 """
 
+by_place = attrgetter("site", "connection", "key", "number")
+settled_of = attrgetter("site", "connection", "key", "number", "lease", "status", "reason", "spent", "due_at",
+                        "recorded_at", "status_code", "verdict", "answer", "milliseconds")  # fmt: skip
+
 
 async def settle(connection: Connection, batch: Sequence[Settlement], now: datetime) -> list[bool]:
     """Note what attempts came to; return for each whether it also moved its delivery (False: the lease was lost)."""
-    rows = sorted(batch, key=lambda row: (row.site, row.connection, row.key, row.number))
-    note = ("site", "connection", "key", "number", "status_code", "verdict", "answer", "milliseconds")
-    await connection.execute(NOTE, DESTINATION, *([getattr(row, name) for row in rows] for name in note))
-    moved: set[tuple[str, str, str, int]] = set()
-    for one_each in _one_each(rows):
-        moved |= await _move(connection, one_each, now)
-    return [(row.site, row.connection, row.key, row.number) in moved for row in batch]
+    moved = [False] * len(batch)
+    order = sorted(range(len(batch)), key=lambda place: by_place(batch[place]))
+    for one_each in _one_each(batch, order):
+        for place in await _move(connection, batch, one_each, now):
+            moved[place] = True
+    return moved
 
 
-def _one_each(rows: Sequence[Settlement]) -> list[list[Settlement]]:
+def _one_each(batch: Sequence[Settlement], order: Sequence[int]) -> list[list[int]]:
     """Split results of the same delivery: one UPDATE would take one of them at random, and the success may lose."""
-    rounds: list[dict[tuple[str, str, str], Settlement]] = []
-    for row in rows:
-        place = (row.site, row.connection, row.key)
-        free = next((known for known in rounds if place not in known), None)
+    rounds: list[dict[tuple[str, str, str], int]] = []
+    for place in order:
+        row = batch[place]
+        delivery = (row.site, row.connection, row.key)
+        free = next((known for known in rounds if delivery not in known), None)
         if free is None:
             free = {}
             rounds.append(free)
-        free[place] = row
+        free[delivery] = place
     return [list(known.values()) for known in rounds]
 
 
-async def _move(connection: Connection, rows: Sequence[Settlement], now: datetime) -> set[tuple[str, str, str, int]]:
-    fields = ("site", "connection", "key", "lease", "status", "reason", "spent", "due_at", "recorded_at")
-    moved = await connection.fetch(SETTLE, DESTINATION, *([getattr(row, name) for row in rows] for name in fields))
-    final_sales = [row for row in moved if row["is_sale"] and row["status"] != Status.PENDING]
+async def _move(connection: Connection, batch: Sequence[Settlement], places: Sequence[int], now: datetime) -> list[int]:
+    rows = packed([(place, *settled_of(batch[place])) for place in places])
+    moved = await connection.fetch(SETTLE, DESTINATION, rows)
+    final_sales = []
+    for row in moved:
+        settled = batch[row["place"]]
+        if row["is_sale"] and settled.status is not Status.PENDING:
+            payment = (settled.site, settled.connection, row["payment_id"], settled.status in SUCCESSES)
+            final_sales.append(payment)
     if final_sales:
-        await connection.execute(
-            RELEASE,
-            DESTINATION,
-            [row["site"] for row in final_sales],
-            [row["connection"] for row in final_sales],
-            [row["payment_id"] for row in final_sales],
-            now,
-            [row["status"] in SUCCESSES for row in final_sales],
-        )
-    places = {(row["site"], row["connection"], row["revenue_key"]) for row in moved}
-    return {
-        (row.site, row.connection, row.key, row.number) for row in rows if (row.site, row.connection, row.key) in places
-    }
+        await connection.execute(RELEASE, DESTINATION, packed(final_sales), now)
+    return [row["place"] for row in moved]
 
 
 async def not_found_in_a_row(connection: Connection, site: str, limit: int) -> int:
