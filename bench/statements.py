@@ -10,7 +10,7 @@ from gateway.domain.attribution import Attribution, AttributionSource
 from gateway.domain.books import Dispatch, Entry
 from gateway.domain.delivery import AttemptVerdict, Status
 from gateway.sdk import Money, RevenueEvent, RevenueKind
-from gateway.store import agenda, inbox, leases, ledger, outbox, retention, stories, sweep_agenda
+from gateway.store import agenda, bookings, inbox, leases, ledger, outbox, retention, stories, sweep_agenda
 from gateway.store.outbox import Settlement
 
 SITE, CONNECTION = "acme", "paddle"
@@ -88,18 +88,23 @@ def booking(known: Sequence[int]) -> dict[str, Call]:
             at, SITE, [CONNECTION], now=now, lease=LEASE, lease_for=LEASE_FOR, limit=BATCH
         ),
         "inbox.still_ours": lambda at: inbox.still_ours(at, SITE, keys, LEASE),
-        "inbox.settle": lambda at: inbox.settle(at, SITE, outcomes),
-        "inbox.wake": lambda at: inbox.wake(at, SITE, refs, now),
-        "inbox.foreign_refs": lambda at: inbox.foreign_refs(at, SITE, [ref for _, ref in refs]),
         "ledger.lock_site": lambda at: ledger.lock_site(at, SITE, now),
         "ledger.read_books": lambda at: ledger.read_books(at, SITE, events),
         "ledger.read_books of refunds": lambda at: ledger.read_books(at, SITE, refunds),
-        "ledger.insert": lambda at: ledger.insert(at, SITE, [entry(number) for number in fresh], "webhook"),
         "ledger.fill": lambda at: ledger.fill(at, SITE, [entry(number) for number in known]),
         "ledger.attribute_siblings": lambda at: ledger.attribute_siblings(
             at, SITE, [entry(number) for number in known], now
         ),
-        "outbox.put": lambda at: outbox.put(at, SITE, [dispatch(number) for number in fresh], now),
+        "bookings.write": lambda at: bookings.write(
+            at,
+            SITE,
+            now,
+            "webhook",
+            lines=[entry(number) for number in fresh],
+            deliveries=[dispatch(number) for number in fresh],
+            outcomes=outcomes,
+            refs=refs,
+        ),
     }
 
 

@@ -247,8 +247,13 @@ def _claimed(row: Any) -> Claimed:
 
 
 FENCE = """
+WITH keys AS MATERIALIZED (
+    SELECT array_agg(key ->> 0) AS connections, array_agg(key ->> 1) AS event_keys
+    FROM jsonb_array_elements($2::jsonb) AS key
+)
 SELECT connection, event_key FROM inbox
-WHERE site = $1 AND connection = ANY($2::text[]) AND event_key = ANY($3::text[]) AND lease = $4
+WHERE site = $1 AND connection = ANY((SELECT connections FROM keys)::text[])
+  AND event_key = ANY((SELECT event_keys FROM keys)::text[]) AND lease = $3
 ORDER BY connection, event_key
 FOR UPDATE
 """
@@ -258,57 +263,5 @@ async def still_ours(
     connection: Connection, site: str, keys: Sequence[tuple[str, str]], lease: UUID
 ) -> set[tuple[str, str]]:
     """Lock the claimed rows and return those whose lease is still ours."""
-    rows = await connection.fetch(FENCE, site, [name for name, _ in keys], [key for _, key in keys], lease)
+    rows = await connection.fetch(FENCE, site, packed(keys), lease)
     return {(row["connection"], row["event_key"]) for row in rows}
-
-
-SETTLE = """
-WITH done AS (
-    SELECT given ->> 0 AS connection, given ->> 1 AS event_key, given ->> 2 AS outcome, given ->> 3 AS reason,
-           given ->> 4 AS detail, (given ->> 5)::timestamptz AS due_at, given ->> 6 AS waits_for,
-           ARRAY(SELECT jsonb_array_elements_text(given -> 7)) AS refs
-    FROM jsonb_array_elements($2::jsonb) AS given
-), keys AS (
-    SELECT array_agg(connection) AS connections, array_agg(event_key) AS event_keys FROM done
-)
-UPDATE inbox SET outcome = done.outcome, reason = done.reason, detail = done.detail, due_at = done.due_at,
-    waits_for = done.waits_for, refs = done.refs, lease = NULL
-FROM done
-WHERE inbox.site = $1 AND inbox.connection = done.connection AND inbox.event_key = done.event_key
-  AND inbox.connection = ANY((SELECT connections FROM keys)::text[])
-  AND inbox.event_key = ANY((SELECT event_keys FROM keys)::text[])
-"""
-settled_of = attrgetter("connection", "event_key", "outcome", "reason", "detail", "due_at", "waits_for", "refs")
-
-
-async def settle(connection: Connection, site: str, outcomes: Sequence[Outcome]) -> None:
-    """Note where webhooks ended; the caller holds their locks."""
-    await connection.execute(SETTLE, site, packed([settled_of(outcome) for outcome in outcomes]))
-
-
-async def wake(connection: Connection, site: str, refs: Sequence[tuple[str, str]], now: datetime) -> None:
-    """Make due what waited for one of the (connection, `payment:ID` or `subscription:ID`) that were just booked."""
-    await connection.execute(
-        """
-        UPDATE inbox SET due_at = $4
-        WHERE site = $1 AND lease IS NULL AND due_at > $4 AND (site, connection, event_key) IN (
-            SELECT site, connection, event_key FROM inbox
-            WHERE site = $1 AND (connection, waits_for) IN (SELECT * FROM unnest($2::text[], $3::text[]))
-            ORDER BY connection, event_key
-            FOR UPDATE)
-        """,
-        site,
-        [name for name, _ in refs],
-        [ref for _, ref in refs],
-        now,
-    )
-
-
-async def foreign_refs(connection: Connection, site: str, refs: Sequence[str]) -> set[tuple[str, str]]:
-    """Return which of the refs belong to money that was another site's, as (connection, ref)."""
-    rows = await connection.fetch(
-        "SELECT connection, unnest(refs) AS ref FROM inbox WHERE site = $1 AND refs <> '{}' AND refs && $2::text[]",
-        site,
-        refs,
-    )
-    return {(row["connection"], row["ref"]) for row in rows}

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from gateway.domain.attribution import Attribution, AttributionSource
 from gateway.domain.books import SALES, Books, Entry, KnownCheckout
 from gateway.domain.delivery import DESTINATION, Status
 from gateway.domain.money import Money
 from gateway.domain.revenue import RevenueEvent, RevenueKind
-from gateway.store import inbox
 from gateway.store.packing import packed
 from gateway.store.pool import Connection
 
@@ -43,19 +44,33 @@ FOR SHARE
 """
 
 # One index probe for each way to be near: the movement itself, its payment, and the first booking of its subscription.
+# Beside the lines, in a row of its own: our checkouts that they or the events name, the order ids of all those that
+# were sent before, and what other sites' money is named. The keys are arrays that come out of one text, so that the
+# indexes find the rows by one plan for any number of events, also on tables of which Postgres knows nothing yet.
 AROUND = """
-WITH near AS (
+WITH asked AS MATERIALIZED (
+    SELECT event ->> 0 AS connection, event ->> 1 AS revenue_key, event ->> 2 AS payment_id,
+           event ->> 3 AS subscription_id, event ->> 4 AS checkout_id, event ->> 5 AS reference
+    FROM jsonb_array_elements($2::jsonb) AS event
+), named AS MATERIALIZED (
+    SELECT array_agg(connection) AS connections, array_agg(revenue_key) AS revenue_keys,
+           array_agg(payment_id) AS payment_ids, array_agg(checkout_id) AS checkout_ids,
+           array_agg(reference) AS order_ids,
+           array_agg('payment:' || payment_id) || array_agg('subscription:' || subscription_id) AS refs
+    FROM asked
+), near AS (
     SELECT connection, revenue_key FROM ledger
-    WHERE site = $1 AND connection = ANY($2::text[]) AND revenue_key = ANY($3::text[])
+    WHERE site = $1 AND connection = ANY((SELECT connections FROM named)::text[])
+      AND revenue_key = ANY((SELECT revenue_keys FROM named)::text[])
     UNION
     SELECT connection, revenue_key FROM ledger
-    WHERE site = $1 AND connection = ANY($2::text[]) AND payment_id = ANY($4::text[])
+    WHERE site = $1 AND connection = ANY((SELECT connections FROM named)::text[])
+      AND payment_id = ANY((SELECT payment_ids FROM named)::text[])
     UNION
     SELECT first.connection, first.revenue_key
-    FROM unnest($2::text[]) AS named (connection), unnest($5::text[]) AS asked (subscription_id),
-    LATERAL (
+    FROM (SELECT DISTINCT connection, subscription_id FROM asked WHERE subscription_id IS NOT NULL) AS of, LATERAL (
         SELECT connection, revenue_key FROM ledger
-        WHERE site = $1 AND connection = named.connection AND subscription_id = asked.subscription_id
+        WHERE site = $1 AND connection = of.connection AND subscription_id = of.subscription_id
           AND kind IN ('purchase', 'renewal')
         ORDER BY booked_at, occurred_at, revenue_key LIMIT 1
     ) AS first
@@ -68,9 +83,30 @@ WITH near AS (
     SELECT connection, revenue_key, status, attempts FROM outbox
     WHERE site = $1 AND connection = ANY((SELECT connections FROM keys)::text[])
       AND revenue_key = ANY((SELECT revenue_keys FROM keys)::text[])
+), lines AS (
+    SELECT booked.*, sent.status, coalesce(sent.attempts, 0) AS attempted
+    FROM near JOIN booked USING (connection, revenue_key) LEFT JOIN sent USING (connection, revenue_key)
+), opened AS MATERIALIZED (
+    SELECT order_id, connection, checkout_id, visitor_id, session_id, token FROM checkouts
+    WHERE site = $1 AND ((connection = ANY((SELECT connections FROM named)::text[])
+                          AND checkout_id = ANY((SELECT checkout_ids FROM named)::text[]
+                                                || (SELECT array_agg(checkout_id) FROM booked)::text[]))
+                      OR order_id = ANY((SELECT order_ids FROM named)::text[]))
+), carried AS (
+    SELECT order_id FROM ledger
+    WHERE site = $1 AND carries_order AND order_id = ANY((SELECT order_ids FROM named)::text[]
+                                                         || (SELECT array_agg(order_id) FROM opened)::text[])
+), elsewhere AS (
+    SELECT connection, unnest(refs) AS ref FROM inbox
+    WHERE site = $1 AND refs <> '{}' AND refs && (SELECT refs FROM named)::text[]
+), beside AS (
+    SELECT (SELECT json_agg(json_build_array(connection, order_id, checkout_id, visitor_id, session_id, token))
+            FROM opened) AS checkouts,
+           (SELECT json_agg(order_id) FROM carried) AS carried,
+           (SELECT json_agg(json_build_array(connection, ref)) FROM elsewhere) AS elsewhere
 )
-SELECT booked.*, sent.status, coalesce(sent.attempts, 0) AS attempted
-FROM near JOIN booked USING (connection, revenue_key) LEFT JOIN sent USING (connection, revenue_key)
+SELECT lines.*, beside.checkouts, beside.carried, beside.elsewhere
+FROM lines FULL JOIN beside ON false
 ORDER BY booked_at, occurred_at, revenue_key
 """
 
@@ -83,59 +119,30 @@ async def read_books(connection: Connection, site: str, events: Sequence[tuple[s
     behind = sorted({event.payment_id for _, event in events if event.kind not in SALES})
     if behind:
         await connection.execute(LOCK_SALES, site, DESTINATION, sorted({name for name, _ in events}), behind)
-    found = await connection.fetch(
-        AROUND,
-        site,
-        sorted({name for name, _ in events}),
-        sorted({event.key for _, event in events}),
-        sorted({event.payment_id for _, event in events}),
-        sorted({event.subscription_id for _, event in events if event.subscription_id}),
-    )
-    for row in found:
+    asked = [
+        (name, event.key, event.payment_id, event.subscription_id, event.checkout_id, event.reference)
+        for name, event in events
+    ]
+    *lines, beside = await connection.fetch(AROUND, site, packed(asked))
+    for row in lines:
         entry = entry_of(row)
         books.learn(entry, Status(row["status"]))
         if row["attempted"]:
             books.attempted.add((entry.connection, entry.event.key))
-    await _read_checkouts(connection, site, events, books)
-    refs = {f"payment:{event.payment_id}" for _, event in events}
-    refs |= {f"subscription:{event.subscription_id}" for _, event in events if event.subscription_id}
-    books.foreign = await inbox.foreign_refs(connection, site, sorted(refs))
+    for checkout in orjson.loads(beside["checkouts"] or "[]"):
+        _learn_checkout(books, *checkout)
+    books.carried |= set(orjson.loads(beside["carried"] or "[]"))
+    books.foreign |= {(name, ref) for name, ref in orjson.loads(beside["elsewhere"] or "[]")}
     return books
 
 
-async def _read_checkouts(
-    connection: Connection, site: str, events: Sequence[tuple[str, RevenueEvent]], books: Books
-) -> None:
-    known = [entry.event for entry in books.entries.values()]
-    checkout_ids = {event.checkout_id for event in (*known, *(event for _, event in events)) if event.checkout_id}
-    references = {event.reference for _, event in events if event.reference}
-    rows = await connection.fetch(
-        """
-        SELECT order_id, connection, checkout_id, visitor_id, session_id, token FROM checkouts
-        WHERE site = $1 AND ((connection = ANY($4::text[]) AND checkout_id = ANY($2::text[]))
-                          OR order_id = ANY($3::text[]))
-        """,
-        site,
-        sorted(checkout_ids),
-        sorted(references),
-        sorted({name for name, _ in events}),
-    )
-    for row in rows:
-        checkout = KnownCheckout(
-            order_id=row["order_id"],
-            connection=row["connection"],
-            checkout_id=row["checkout_id"],
-            attribution=_attribution(row),
-        )
-        books.orders[checkout.order_id] = checkout
-        if checkout.checkout_id:
-            books.checkouts[checkout.connection, checkout.checkout_id] = checkout
-    carried = await connection.fetch(
-        "SELECT order_id FROM ledger WHERE site = $1 AND carries_order AND order_id = ANY($2::text[])",
-        site,
-        sorted(references | set(books.orders)),
-    )
-    books.carried |= {row["order_id"] for row in carried}
+def _learn_checkout(books: Books, name: str, order_id: str, checkout_id: str | None, *ids: str | None) -> None:
+    visitor_id, session_id, token = ids
+    who = Attribution(visitor_id=visitor_id, session_id=session_id, token=token)
+    checkout = KnownCheckout(order_id=order_id, connection=name, checkout_id=checkout_id, attribution=who)
+    books.orders[order_id] = checkout
+    if checkout_id:
+        books.checkouts[name, checkout_id] = checkout
 
 
 def _attribution(row: Any) -> Attribution:
@@ -174,37 +181,6 @@ def entry_of(row: Any) -> Entry:
         attribution_source=AttributionSource(row["attribution_source"]),
         event_key=row["event_key"],
         booked_at=row["booked_at"],
-    )
-
-
-INSERT = """
-INSERT INTO ledger (site, connection, revenue_key, plugin, kind, payment_id, order_id, carries_order, checkout_id,
-                    subscription_id, account, amount_minor, currency, tax_minor, net_minor, cumulative, items,
-                    visitor_id, session_id, token, attribution_source, cause, test, event_key, occurred_at, booked_at,
-                    source)
-SELECT $1, line ->> 0, line ->> 1, line ->> 2, line ->> 3, line ->> 4, line ->> 5, (line ->> 6)::boolean, line ->> 7,
-       line ->> 8, line ->> 9, (line ->> 10)::bigint, line ->> 11, (line ->> 12)::bigint, (line ->> 13)::bigint,
-       (line ->> 14)::boolean, ARRAY(SELECT jsonb_array_elements_text(line -> 15)),
-       line ->> 16, line ->> 17, line ->> 18, line ->> 19, line ->> 20, (line ->> 21)::boolean, line ->> 22,
-       (line ->> 23)::timestamptz, (line ->> 24)::timestamptz, $3
-FROM jsonb_array_elements($2::jsonb) AS line
-"""
-
-
-async def insert(connection: Connection, site: str, entries: Sequence[Entry], source: str) -> None:
-    """Write new lines, in one statement."""
-    if entries:
-        await connection.execute(INSERT, site, packed([_row(entry) for entry in entries]), source)
-
-
-def _row(entry: Entry) -> tuple[object, ...]:
-    event, who = entry.event, entry.attribution
-    return (
-        *(entry.connection, event.key, entry.plugin, event.kind, event.payment_id, entry.order_id),
-        *(entry.carries_order, event.checkout_id, event.subscription_id, event.account),
-        *(event.amount.minor, event.amount.currency, _minor(event.tax), _minor(event.net), event.cumulative),
-        *(event.items, who.visitor_id, who.session_id, who.token, entry.attribution_source, event.cause),
-        *(entry.test, entry.event_key, event.occurred_at, entry.booked_at),
     )
 
 

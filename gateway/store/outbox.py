@@ -7,7 +7,6 @@ from operator import attrgetter
 from uuid import UUID
 
 from gateway.domain.attribution import Attribution
-from gateway.domain.books import Dispatch
 from gateway.domain.delivery import DESTINATION, SUCCESSES, AttemptVerdict, Earlier, Reason, Status
 from gateway.domain.revenue import RevenueKind
 from gateway.store.packing import packed
@@ -57,46 +56,6 @@ class Settlement:
     status_code: int | None
     answer: str
     milliseconds: int
-
-
-PUT = """
-INSERT INTO outbox (site, destination, connection, revenue_key, api, payment_id, is_sale, order_id_sent, basis,
-                    amount_minor, amount_unit, currency, status, reason, due_at, created_at)
-SELECT $1, $2, delivery ->> 0, delivery ->> 1, delivery ->> 2, delivery ->> 3, (delivery ->> 4)::boolean,
-       delivery ->> 5, delivery ->> 6, (delivery ->> 7)::bigint, delivery ->> 8, delivery ->> 9, delivery ->> 10,
-       delivery ->> 11, CASE WHEN (delivery ->> 12)::boolean THEN $4::timestamptz END, $4
-FROM jsonb_array_elements($3::jsonb) AS delivery
-ON CONFLICT (site, connection, revenue_key, destination) DO UPDATE SET
-    api = EXCLUDED.api, basis = EXCLUDED.basis, amount_minor = EXCLUDED.amount_minor,
-    amount_unit = EXCLUDED.amount_unit, status = EXCLUDED.status, reason = EXCLUDED.reason, due_at = EXCLUDED.due_at
-WHERE outbox.attempts = 0 AND outbox.status IN ('pending', 'unattributed')
-"""
-
-
-async def put(connection: Connection, site: str, dispatches: Sequence[Dispatch], now: datetime) -> None:
-    """
-    Write deliveries as booking leaves them, in the lock order of `settle`; one not attempted yet is replaced.
-
-    Each is there once. A late figure may show that a sale is never sent: then its refunds, which wait for it, are not
-    sent either.
-    """
-    rows = [
-        (
-            *(row.connection, row.key, row.api, row.payment_id, row.is_sale, row.order_id_sent, row.basis),
-            *(row.amount_minor, row.amount_unit, row.currency, row.status, row.reason, row.due),
-        )
-        for row in sorted(dispatches, key=attrgetter("connection", "key"))
-    ]
-    if not rows:
-        return
-    await connection.execute(PUT, site, DESTINATION, packed(rows), now)
-    never = [
-        (site, row.connection, row.payment_id, False)
-        for row in dispatches
-        if row.is_sale and row.status is not Status.PENDING
-    ]
-    if never:
-        await connection.execute(RELEASE, DESTINATION, packed(never), now)
 
 
 # The keys as arrays too, so that one look into the primary key finds the rows, whatever Postgres knows of the tables.
@@ -248,6 +207,12 @@ WHERE outbox.site = sale.site AND outbox.connection = sale.connection AND outbox
   AND outbox.reason IN ('waiting_for_sale', 'sale_not_recorded')
 """
 
+
+async def release(connection: Connection, sales: Sequence[tuple[str, str, str, bool]], now: datetime) -> None:
+    """Let go what waited for sales: (site, connection, payment id, whether it was recorded)."""
+    await connection.execute(RELEASE, DESTINATION, packed(sales), now)
+
+
 by_place = attrgetter("site", "connection", "key", "number")
 settled_of = attrgetter("site", "connection", "key", "number", "lease", "status", "reason", "spent", "due_at",
                         "recorded_at", "status_code", "verdict", "answer", "milliseconds")  # fmt: skip
@@ -287,7 +252,7 @@ async def _move(connection: Connection, batch: Sequence[Settlement], places: Seq
             payment = (settled.site, settled.connection, row["payment_id"], settled.status in SUCCESSES)
             final_sales.append(payment)
     if final_sales:
-        await connection.execute(RELEASE, DESTINATION, packed(final_sales), now)
+        await release(connection, final_sales, now)
     return [row["place"] for row in moved]
 
 

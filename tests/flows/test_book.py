@@ -279,6 +279,59 @@ async def test_a_refund_in_the_batch_that_fills_its_sale_inherits_the_new_ids(
         assert await ledger(gateway, "visitor_id") == [("anna",), ("anna",)]
 
 
+async def test_what_waits_for_money_of_the_same_batch_is_read_again_at_once(database_url: str, tmp_path: Path) -> None:
+    plugin = scripted.Scripted()
+    live = {"text": SCRIPTED, "registry": scripted.registry(plugin), "with_worker": False}
+    first = movement("payment:p1", kind=RENEWAL, subscription_id="s")
+    named = movement("payment:p2", kind=RENEWAL, payment_id="p2", subscription_id="s", attribution=ANNA,
+                     occurred_at=START + timedelta(seconds=1))  # fmt: skip
+    async with harness(database_url, tmp_path, **live) as gateway:
+        await say(gateway, plugin, "e1", [first], settle=False)
+        await say(gateway, plugin, "e2", [named], settle=False)
+        assert await book(gateway.gateway.context, gateway.gateway.live, "acme") == 2
+        assert await gateway.inbox() == [("received", "waiting_for_sale"), ("booked", None)]
+        assert await book(gateway.gateway.context, gateway.gateway.live, "acme") == 1
+        assert await ledger(gateway, "revenue_key, visitor_id") == [("payment:p1", "anna"), ("payment:p2", "anna")]
+
+
+async def test_a_sale_that_is_booked_and_filled_in_one_batch_is_written_as_it_was_in_the_end(
+    database_url: str, tmp_path: Path
+) -> None:
+    plugin = scripted.Scripted()
+    text = SCRIPTED.replace("forward_refunds: true}}", "forward_refunds: true, amount: earnings}}")
+    live = {"text": text, "registry": scripted.registry(plugin), "with_worker": False}
+    async with harness(database_url, tmp_path, **live) as gateway:
+        await say(gateway, plugin, "e1", [movement()], settle=False)
+        await say(gateway, plugin, "e2", [movement(tax=usd(100))], settle=False)
+        await say(gateway, plugin, "e3", [movement(net=usd(800))], settle=False)
+        await say(gateway, plugin, "e4", [movement(attribution=ANNA)], settle=False)
+        assert await book(gateway.gateway.context, gateway.gateway.live, "acme") == 4
+        assert await ledger(gateway, "event_key, amount_minor, tax_minor, net_minor, visitor_id") == [
+            ("e1", 1000, 100, 800, "anna")
+        ]
+        assert await gateway.rows("SELECT amount_minor, status, reason FROM outbox") == [
+            {"amount_minor": 800, "status": "pending", "reason": None}
+        ]
+        ended = [("booked", None), *[("ignored", "already_booked")] * 3]
+        assert await gateway.inbox() == ended
+
+
+async def test_a_sale_of_an_earlier_batch_is_filled_twice_in_one(database_url: str, tmp_path: Path) -> None:
+    plugin = scripted.Scripted()
+    text = SCRIPTED.replace("forward_refunds: true}}", "forward_refunds: true, amount: net_of_tax}}")
+    live = {"text": text, "registry": scripted.registry(plugin), "with_worker": False}
+    async with harness(database_url, tmp_path, **live) as gateway:
+        await say(gateway, plugin, "e1", [movement()], settle=False)
+        assert await book(gateway.gateway.context, gateway.gateway.live, "acme") == 1
+        await say(gateway, plugin, "e2", [movement(tax=usd(100))], settle=False)
+        await say(gateway, plugin, "e3", [movement(net=usd(800))], settle=False)
+        assert await book(gateway.gateway.context, gateway.gateway.live, "acme") == 2
+        assert await ledger(gateway, "tax_minor, net_minor") == [(100, 800)]
+        assert await gateway.rows("SELECT amount_minor, status, reason FROM outbox") == [
+            {"amount_minor": 900, "status": "pending", "reason": None}
+        ]
+
+
 async def test_a_running_total_that_is_filled_is_not_added_twice(database_url: str, tmp_path: Path) -> None:
     plugin = scripted.Scripted()
     text = SCRIPTED.replace("forward_refunds: true}}", "forward_refunds: true, amount: net_of_tax}}")

@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 from rows import NOON, webhook
 
 from gateway.sdk import headers_of
-from gateway.store import inbox
+from gateway.store import bookings, inbox
 from gateway.store.errors import StoreData
 from gateway.store.inbox import Kept, Outcome, Webhook, merged, pack_headers, unpack_headers
 from gateway.store.pool import Database, StoreConflict, open_database
@@ -41,7 +41,7 @@ async def claim(database: Database, *, at: Any = NOON, lease: UUID = LEASE, limi
 
 async def settle(database: Database, *outcomes: Outcome) -> None:
     async with database.transaction() as connection:
-        await inbox.settle(connection, "acme", outcomes)
+        await bookings.write(connection, "acme", NOON, "webhook", outcomes=outcomes)
 
 
 def ended(event_key: str = "evt_1", outcome: str = "booked", **what: Any) -> Outcome:
@@ -249,19 +249,11 @@ async def test_what_waits_is_woken_by_what_it_waits_for(database: Database) -> N
         ended("other", "received", due_at=far, waits_for="payment:p2"),
     )
     async with database.transaction() as connection:
-        await inbox.wake(connection, "acme", [("example", "payment:p1"), ("other", "payment:p2")], NOON + MINUTE)
+        refs = [("example", "payment:p1"), ("other", "payment:p2")]
+        await bookings.write(connection, "acme", NOON + MINUTE, "webhook", refs=refs)
     assert (await row(database, "refund"))["due_at"] == NOON + MINUTE
     assert (await row(database, "other"))["due_at"] == far
     assert (await row(database, "claimed"))["due_at"] == NOON + MINUTE, "a claim keeps its lease"
-
-
-async def test_refs_of_another_sites_money_are_found(database: Database) -> None:
-    await keep(database, webhook("a"), webhook("b", site="globex"))
-    await settle(database, ended("a", "ignored", reason="other_site", refs=("payment:p1", "subscription:s1")))
-    async with database.reading() as connection:
-        assert await inbox.foreign_refs(connection, "acme", ["payment:p1", "payment:p2"]) >= {("example", "payment:p1")}
-        assert await inbox.foreign_refs(connection, "acme", ["payment:p2"]) == set()
-        assert await inbox.foreign_refs(connection, "globex", ["payment:p1"]) == set()
 
 
 async def keep_for_ever(database: Database, batches: Sequence[Sequence[Webhook]]) -> None:

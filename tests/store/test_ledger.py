@@ -14,7 +14,7 @@ from gateway.domain.attribution import AttributionSource
 from gateway.domain.booking import Books
 from gateway.domain.delivery import Reason, Status
 from gateway.sdk import Attribution, Money, RevenueEvent, RevenueKind
-from gateway.store import inbox, ledger, outbox
+from gateway.store import bookings, inbox, ledger, outbox
 from gateway.store.errors import StoreData
 from gateway.store.inbox import Outcome
 from gateway.store.pool import Database, open_database
@@ -145,7 +145,7 @@ async def test_money_of_other_sites_is_known_by_what_refers_to_it(database: Data
         other = Outcome(
             connection="example", event_key="evt_1", outcome="ignored", refs=("payment:x1", "subscription:s")
         )
-        await inbox.settle(connection, "acme", [other])
+        await bookings.write(connection, "acme", NOON, "webhook", outcomes=[other])
     refund = event("refund:r1", kind=REFUND, payment_id="x1")
     assert ("example", "payment:x1") in (await around(database, refund)).foreign
     renewal = event("payment:p2", kind=RENEWAL, subscription_id="s")
@@ -267,8 +267,8 @@ async def test_a_sale_that_settles_while_its_refund_is_booked_releases_it(databa
         settling = asyncio.create_task(settle(database, ended()))
         await asyncio.sleep(0.1)
         assert not settling.done()
-        await ledger.insert(connection, "acme", [entry("refund:r1", kind=REFUND, payment_id="p1")], "webhook")
-        await outbox.put(connection, "acme", [WAITS], NOON)
+        refund = entry("refund:r1", kind=REFUND, payment_id="p1")
+        await bookings.write(connection, "acme", NOON, "webhook", lines=[refund], deliveries=[WAITS])
     assert await settling == [True]
     delivery = await rows(database, "SELECT status, reason, due_at FROM outbox WHERE revenue_key = 'refund:r1'")
     assert delivery == [("pending", None, NOON)]

@@ -12,7 +12,7 @@ from rows import NOON
 
 from gateway.domain.delivery import AttemptVerdict, Earlier, Reason, Status
 from gateway.sdk import Attribution, RevenueKind
-from gateway.store import outbox
+from gateway.store import bookings, outbox
 from gateway.store.pool import Database, open_database
 
 REFUND = RevenueKind.REFUND
@@ -28,7 +28,7 @@ async def _database(database_url: str) -> AsyncIterator[Database]:
 
 async def put(database: Database, *dispatches: Any) -> None:
     async with database.transaction() as connection:
-        await outbox.put(connection, "acme", dispatches, NOON)
+        await bookings.write(connection, "acme", NOON, "webhook", deliveries=dispatches)
 
 
 async def state(database: Database) -> list[tuple[Any, ...]]:

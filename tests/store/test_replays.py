@@ -12,7 +12,7 @@ from rows import NOON, webhook
 from gateway.domain.attribution import Attribution, AttributionSource
 from gateway.domain.delivery import DESTINATION, Reason, Status
 from gateway.domain.replay import Ended, TakenUp
-from gateway.store import inbox, replays, reports
+from gateway.store import bookings, inbox, replays, reports
 from gateway.store.inbox import Outcome
 from gateway.store.pool import Database, open_database
 
@@ -169,14 +169,11 @@ async def test_a_named_visitor_replaces_all_ids_and_is_inherited(database: Datab
 async def unread(database: Database, *names: str, at: Any = NOON, outcome: str = "unreadable") -> None:
     async with database.transaction() as connection:
         await inbox.keep(connection, [webhook(name, received_at=at) for name in names])
-        await inbox.settle(
-            connection,
-            "acme",
-            [
-                Outcome(connection="example", event_key=name, outcome=outcome, reason="malformed", detail="no amount")
-                for name in names
-            ],
-        )
+        outcomes = [
+            Outcome(connection="example", event_key=name, outcome=outcome, reason="malformed", detail="no amount")
+            for name in names
+        ]
+        await bookings.write(connection, "acme", NOON, "webhook", outcomes=outcomes)
 
 
 async def test_unreadable_webhooks_come_in_pages_with_their_bodies(database: Database) -> None:

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 from rows import NOON, webhook
 
-from gateway.store import inbox, refusals, retention
+from gateway.store import bookings, inbox, refusals, retention
 from gateway.store.inbox import Kept, Outcome
 from gateway.store.pool import Database, open_database
 
@@ -27,7 +27,7 @@ async def kept(database: Database, *event_keys: str, site: str = "acme", ended: 
         await inbox.keep(connection, [webhook(key, site=site, **what) for key in event_keys])
         if ended:
             done = [Outcome(connection="example", event_key=key, outcome="booked") for key in event_keys]
-            await inbox.settle(connection, site, done)
+            await bookings.write(connection, site, NOON, "webhook", outcomes=done)
 
 
 async def forget(database: Database, limit: int = 10, site: str = "acme") -> int:

@@ -10,7 +10,7 @@ from gateway.domain.attribution import NOBODY, AttributionSource
 from gateway.domain.booking import Dispatch, Entry
 from gateway.domain.delivery import AttemptVerdict, Status
 from gateway.sdk import Money, RevenueEvent, RevenueKind
-from gateway.store import ledger, outbox
+from gateway.store import bookings, outbox
 from gateway.store.outbox import ClaimedDelivery, Settlement
 from gateway.store.pool import Database
 
@@ -66,8 +66,8 @@ async def book(
     database: Database, *lines: tuple[Entry, Dispatch], site: str = "acme", source: str = "webhook", at: Any = NOON
 ) -> None:
     async with database.transaction() as connection:
-        await ledger.insert(connection, site, [line for line, _ in lines], source)
-        await outbox.put(connection, site, [row for _, row in lines], at)
+        what = {"lines": [line for line, _ in lines], "deliveries": [row for _, row in lines]}
+        await bookings.write(connection, site, at, source, **what)
 
 
 async def sold(database: Database, *keys: str, site: str = "acme", **what: Any) -> None:
