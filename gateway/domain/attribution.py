@@ -30,7 +30,8 @@ class Attribution:
 
     def __post_init__(self) -> None:
         for field in ("visitor_id", "session_id", "token"):
-            object.__setattr__(self, field, checked_or_none(getattr(self, field), field, MAX_ATTRIBUTION))
+            if (value := getattr(self, field)) is not None and checked_or_none(value, field, MAX_ATTRIBUTION) is None:
+                object.__setattr__(self, field, None)
 
     def __bool__(self) -> bool:
         return bool(self.visitor_id or self.session_id or self.token)

@@ -14,6 +14,9 @@ from gateway.domain.dispatch import freeze
 from gateway.domain.money import Money
 from gateway.domain.revenue import RevenueEvent, RevenueKind
 
+RANK = {kind: position for position, kind in enumerate(RevenueKind)}
+"""Sales before what refers to them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booked:
@@ -159,5 +162,4 @@ def _with_figures(booked: RevenueEvent, event: RevenueEvent) -> RevenueEvent:
 
 def in_order(events: Sequence[RevenueEvent]) -> list[RevenueEvent]:
     """Return the events with sales before what refers to them."""
-    rank = {kind: position for position, kind in enumerate(RevenueKind)}
-    return sorted(events, key=lambda event: (rank[event.kind], event.occurred_at, event.key))
+    return sorted(events, key=lambda event: (RANK[event.kind], event.occurred_at, event.key))

@@ -61,7 +61,8 @@ class RevenueEvent:
         checked(self.key, "key", MAX_KEY)
         checked(self.payment_id, "payment_id", MAX_KEY)
         for field in ("reference", "checkout_id", "subscription_id", "account", "cause"):
-            object.__setattr__(self, field, checked_or_none(getattr(self, field), field))
+            if (value := getattr(self, field)) is not None and checked_or_none(value, field) is None:
+                object.__setattr__(self, field, None)
         self._check_types()
         self._check_amounts()
         object.__setattr__(self, "occurred_at", _utc(self.occurred_at))
@@ -74,7 +75,7 @@ class RevenueEvent:
             raise Malformed("test and cumulative must be True or False")
         if not isinstance(self.attribution, Attribution):
             raise Malformed(f"attribution must be an Attribution, not {type(self.attribution).__name__}")
-        if isinstance(self.items, str) or not isinstance(self.items, Sequence):
+        if isinstance(self.items, str) or not isinstance(self.items, (tuple, list, Sequence)):  # the last asks slowly
             raise Malformed("items must be a list of ids")
 
     def _check_amounts(self) -> None:

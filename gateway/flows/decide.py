@@ -1,14 +1,15 @@
 """What the readings of one site become: lines of the ledger, deliveries, and an outcome for each webhook. Pure."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from gateway.config import Config, Connection, Site
-from gateway.domain.booking import Already, Booked, OtherSite, Wait, decide, in_order
+from gateway.domain.booking import RANK, Already, Booked, OtherSite, Wait, decide, in_order
 from gateway.domain.books import Books, Rules
 from gateway.domain.messages import Ignored
-from gateway.domain.revenue import RevenueEvent, RevenueKind
+from gateway.domain.revenue import RevenueEvent
 from gateway.domain.text import printable
 from gateway.flows.read import Failed, Reading
 from gateway.store.inbox import Claimed, Outcome
@@ -50,33 +51,33 @@ def decide_all(
 
     `books` is brought up to date. `clean` takes secrets out of a text.
     """
-    writing = Writing()
+    writing, configured, rules = Writing(), config.sites[site], dict[str, Rules]()
     for reading in sorted(readings, key=_sales_first):
         name = reading.webhook.connection
-        rules = rules_of(config.sites[site], config.sites[site].providers[name])
+        if name not in rules:
+            rules[name] = rules_of(configured, configured.providers[name])
         match reading.found:
             case Failed() as failed:
                 outcome = _failed(reading.webhook, failed, now, clean)
             case Ignored(reason):
                 outcome = _ended(reading.webhook, "ignored", reason)
             case events:
-                outcome = _decide_events(config, reading.webhook, in_order(events), rules, books, writing, now)
+                outcome = _decide_events(config, reading.webhook, in_order(events), rules[name], books, writing, now)
         writing.outcomes.append(outcome)
     return writing
 
 
 def _sales_first(reading: Reading) -> tuple[int, datetime]:
-    first = next(iter(in_order(reading.events)), None)
-    if first is None:
+    if not reading.events:
         return 0, reading.webhook.received_at
-    return list(RevenueKind).index(first.kind), first.occurred_at
+    return min((RANK[event.kind], event.occurred_at) for event in reading.events)
 
 
 def _failed(webhook: Claimed, failed: Failed, now: datetime, clean: Callable[[str], str]) -> Outcome:
     detail = printable(clean(failed.detail), MAX_DETAIL)
     if failed.again_in is None:
-        return replace(_ended(webhook, "unreadable", failed.reason), detail=detail)
-    return replace(_ended(webhook, "received", failed.reason), detail=detail, due_at=now + failed.again_in)
+        return _ended(webhook, "unreadable", failed.reason, detail=detail)
+    return _ended(webhook, "received", failed.reason, detail=detail, due_at=now + failed.again_in)
 
 
 def _decide_events(
@@ -98,14 +99,12 @@ def _decide_events(
     refs = tuple(ref for decision in decisions if isinstance(decision, OtherSite) for ref in decision.refs)
     waits = next((decision.waits_for for decision in decisions if isinstance(decision, Wait)), None)
     if waits is not None:
-        waiting = _ended(webhook, "received", "waiting_for_sale")
-        return replace(waiting, due_at=ends, waits_for=waits, refs=refs)
-    outcome, reason = _outcome(webhook, decisions)
-    return replace(_ended(webhook, outcome, reason), refs=refs)
+        return _ended(webhook, "received", "waiting_for_sale", due_at=ends, waits_for=waits, refs=refs)
+    return _ended(webhook, *_outcome(webhook, decisions), refs=refs)
 
 
-def _ended(webhook: Claimed, outcome: str, reason: str | None) -> Outcome:
-    return Outcome(connection=webhook.connection, event_key=webhook.event_key, outcome=outcome, reason=reason)
+def _ended(webhook: Claimed, outcome: str, reason: str | None, **more: Any) -> Outcome:
+    return Outcome(connection=webhook.connection, event_key=webhook.event_key, outcome=outcome, reason=reason, **more)
 
 
 def _outcome(webhook: Claimed, decisions: Sequence[object]) -> tuple[str, str | None]:

@@ -88,7 +88,7 @@ WITH due AS (
 )
 SELECT claimed.*, ledger.plugin, ledger.kind, ledger.order_id, ledger.subscription_id,
        ledger.visitor_id, ledger.session_id, ledger.token,
-       coalesce(earlier.codes, '{}') AS earlier_codes, coalesce(earlier.verdicts, '{}') AS earlier_verdicts
+       earlier.codes AS earlier_codes, earlier.verdicts AS earlier_verdicts
 FROM claimed JOIN ledger USING (site, connection, revenue_key) LEFT JOIN earlier USING (connection, revenue_key)
 WHERE ledger.site = $1 AND ledger.connection = ANY((SELECT connections FROM keys)::text[])
   AND ledger.revenue_key = ANY((SELECT revenue_keys FROM keys)::text[])
@@ -130,13 +130,20 @@ async def claim(
             spent=row["spent"],
             lease=lease,
             lease_until=until,
-            earlier=tuple(
-                Earlier(status=code, verdict=AttemptVerdict(verdict) if verdict else None)
-                for code, verdict in zip(row["earlier_codes"], row["earlier_verdicts"], strict=True)
-            ),
+            earlier=_earlier(row["earlier_codes"], row["earlier_verdicts"]),
         )
         for row in rows
     ]
+
+
+def _earlier(codes: Sequence[int | None] | None, verdicts: Sequence[str | None]) -> tuple[Earlier, ...]:
+    """Return the attempts before this one, of which there are none as a rule."""
+    if codes is None:
+        return ()
+    return tuple(
+        Earlier(status=code, verdict=AttemptVerdict(verdict) if verdict else None)
+        for code, verdict in zip(codes, verdicts, strict=True)
+    )
 
 
 # The lease fences every result but a success: money that was recorded is recorded, however late the answer came. The
