@@ -87,7 +87,7 @@ def booking(known: Sequence[int]) -> dict[str, Call]:
         "inbox.claim": lambda at: inbox.claim(
             at, SITE, [CONNECTION], now=now, lease=LEASE, lease_for=LEASE_FOR, limit=BATCH
         ),
-        "inbox.still_ours": lambda at: inbox.still_ours(at, SITE, keys, LEASE),
+        "bookings.enter": lambda at: bookings.enter(at, SITE, keys, LEASE, now),
         "ledger.lock_site": lambda at: ledger.lock_site(at, SITE, now),
         "ledger.read_books": lambda at: ledger.read_books(at, SITE, events),
         "ledger.read_books of refunds": lambda at: ledger.read_books(at, SITE, refunds),

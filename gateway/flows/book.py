@@ -23,7 +23,7 @@ from gateway.flows.leases import renewed
 from gateway.flows.read import Failed, Reading, read, webhook_url
 from gateway.flows.write_down import write_down
 from gateway.plugins import Live
-from gateway.store import inbox, leases, ledger
+from gateway.store import bookings, inbox, leases, ledger
 from gateway.store.errors import StoreData, StoreUnavailable
 from gateway.store.inbox import Claimed, Outcome
 from gateway.store.pool import Connection, StoreConflict
@@ -222,9 +222,8 @@ async def _write_batch(context: Context, claim: Claim, site: str, readings: Sequ
 async def _write_once(context: Context, claim: Claim, site: str, readings: Sequence[Reading]) -> Writing:
     now = context.now()
     async with context.database.transaction() as connection:
-        await ledger.lock_site(connection, site, now)
         keys = sorted((reading.webhook.connection, reading.webhook.event_key) for reading in readings)
-        ours = await inbox.still_ours(connection, site, keys, claim.lease)
+        ours = await bookings.enter(connection, site, keys, claim.lease, now)
         held = [reading for reading in readings if (reading.webhook.connection, reading.webhook.event_key) in ours]
         events = [(reading.webhook.connection, event) for reading in held for event in reading.events]
         books = await ledger.read_books(connection, site, events)

@@ -1,20 +1,54 @@
-"""All that a booking transaction decided, in one statement: a round trip costs more than the rows of a small batch."""
+"""
+The booking transaction's two ends: the site's lock with the fence of the claim, and all that was decided.
+
+A round trip costs more than the rows of a small batch, so that what can share a statement does.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Literal
+from uuid import UUID
 
 from gateway.domain.books import Dispatch, Entry
 from gateway.domain.delivery import DESTINATION, Status
 from gateway.domain.money import Money
-from gateway.store import outbox
+from gateway.store import ledger, outbox
 from gateway.store.inbox import Outcome
 from gateway.store.packing import packed
 from gateway.store.pool import Connection
 
 Place = tuple[str, str]
 """A connection's name and a key at it."""
+
+# The site's lock is taken, and waited for, before a webhook is looked at (its count comes before everything else). The
+# rows may have changed meanwhile: to lock one is to look at its newest version, and a lease that was lost is seen lost.
+# Nothing else may be read here, because this statement's snapshot is older than the lock.
+ENTER = """
+WITH locked AS MATERIALIZED (
+    SELECT 1 FROM sites WHERE site = $1 FOR UPDATE
+), keys AS MATERIALIZED (
+    SELECT array_agg(key ->> 0) AS connections, array_agg(key ->> 1) AS event_keys
+    FROM jsonb_array_elements($2::jsonb) AS key
+)
+SELECT connection, event_key FROM inbox
+WHERE (SELECT count(*) FROM locked) > 0
+  AND site = $1 AND connection = ANY((SELECT connections FROM keys)::text[])
+  AND event_key = ANY((SELECT event_keys FROM keys)::text[]) AND lease = $3
+ORDER BY connection, event_key
+FOR UPDATE
+"""
+
+
+async def enter(connection: Connection, site: str, keys: Sequence[Place], lease: UUID, now: datetime) -> set[Place]:
+    """Take the site's lock, lock the claimed webhooks, and return those whose lease is still ours."""
+    sent = packed(keys)
+    rows = await connection.fetch(ENTER, site, sent, lease)
+    if not rows:  # nothing is ours any more, or it is the site's first booking
+        await ledger.lock_site(connection, site, now)
+        rows = await connection.fetch(ENTER, site, sent, lease)
+    return {(name, key) for name, key in rows}
+
 
 # Four writes to different rows. Deliveries come in the lock order of `outbox.settle`; one that was not attempted yet is
 # replaced. What waited for the money that is booked now is due at once, unless it is being read. The result says

@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from gateway.domain.messages import Headers, Proof, headers_of
-from gateway.store.packing import packed
 from gateway.store.pool import Connection
 
 COLUMNS = """site, connection, event_key, id, event_id, event_type, method, headers, query, body, received_at,
@@ -244,24 +243,3 @@ def _claimed(row: Any) -> Claimed:
         attempts=row["attempts"],
         lost=row["lost"],
     )
-
-
-FENCE = """
-WITH keys AS MATERIALIZED (
-    SELECT array_agg(key ->> 0) AS connections, array_agg(key ->> 1) AS event_keys
-    FROM jsonb_array_elements($2::jsonb) AS key
-)
-SELECT connection, event_key FROM inbox
-WHERE site = $1 AND connection = ANY((SELECT connections FROM keys)::text[])
-  AND event_key = ANY((SELECT event_keys FROM keys)::text[]) AND lease = $3
-ORDER BY connection, event_key
-FOR UPDATE
-"""
-
-
-async def still_ours(
-    connection: Connection, site: str, keys: Sequence[tuple[str, str]], lease: UUID
-) -> set[tuple[str, str]]:
-    """Lock the claimed rows and return those whose lease is still ours."""
-    rows = await connection.fetch(FENCE, site, packed(keys), lease)
-    return {(row["connection"], row["event_key"]) for row in rows}

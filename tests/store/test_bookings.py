@@ -1,12 +1,13 @@
 """What one booking transaction writes: all at once, exactly, or not at all."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from lines import LEASE, MINUTE, claim, dispatch, ended, entry, rows, settle, sold
+from lines import LEASE, MINUTE, OTHER_LEASE, claim, dispatch, ended, entry, rows, settle, sold
 from rows import NOON, webhook
 
 from gateway.domain.delivery import Reason, Status
@@ -103,6 +104,59 @@ async def test_what_waits_is_woken_only_at_the_connection_that_booked(database: 
     await write(database, refs=[("example", "payment:p1"), ("other", "payment:p3")])
     assert await rows(database, "SELECT connection FROM inbox WHERE due_at = '" + NOON.isoformat() + "' AND "
                       "event_key = 'evt_1'") == [("example",)]  # fmt: skip
+
+
+async def enter(database: Database, *, lease: Any = LEASE) -> set[tuple[str, str]]:
+    async with database.transaction() as connection:
+        return await bookings.enter(connection, "acme", [("example", "evt_1"), ("example", "evt_2")], lease, NOON)
+
+
+async def claimed(database: Database) -> None:
+    async with database.transaction() as connection:
+        await inbox.keep(connection, [webhook(), webhook("evt_2")])
+        await inbox.claim(connection, "acme", ["example"], now=NOON, lease=LEASE, lease_for=MINUTE, limit=2)
+
+
+async def test_who_enters_holds_the_sites_lock_from_its_first_booking_on(database: Database) -> None:
+    await claimed(database)
+    both = {("example", "evt_1"), ("example", "evt_2")}
+    async with database.transaction() as connection:
+        assert await bookings.enter(connection, "acme", sorted(both), LEASE, NOON) == both
+        second = asyncio.create_task(enter(database))
+        await asyncio.sleep(0.1)
+        assert not second.done()
+    assert await second == both
+    assert await enter(database, lease=OTHER_LEASE) == set()
+    async with database.transaction() as connection:
+        await bookings.enter(connection, "acme", sorted(both), LEASE, NOON)
+        second = asyncio.create_task(enter(database))
+        await asyncio.sleep(0.1)
+        assert not second.done(), "also where the site is known"
+    assert await second == both
+
+
+async def test_a_webhook_that_is_lost_while_the_site_is_waited_for_is_not_ours(database: Database) -> None:
+    await claimed(database)
+    async with database.transaction() as connection:
+        await ledger.lock_site(connection, "acme", NOON)
+        waiting = asyncio.create_task(enter(database))
+        await asyncio.sleep(0.1)
+        async with database.transaction() as other:
+            await inbox.keep(other, [webhook(body=b"another")])
+        assert not waiting.done()
+    assert await waiting == {("example", "evt_2")}
+
+
+async def test_no_webhook_is_locked_before_the_site_is(database: Database) -> None:
+    """Else two bookings that meet would each hold what the other one wants."""
+    await claimed(database)
+    await enter(database)
+    async with database.transaction() as connection:
+        await ledger.lock_site(connection, "acme", NOON)
+        waiting = asyncio.create_task(enter(database))
+        await asyncio.sleep(0.1)
+        assert len(await connection.fetch("SELECT 1 FROM inbox FOR UPDATE NOWAIT")) == 2
+    assert len(await waiting) == 2
 
 
 UNATTRIBUTED: dict[str, Any] = {"status": Status.UNATTRIBUTED, "reason": Reason.NO_VISITOR_ID}

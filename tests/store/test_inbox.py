@@ -181,7 +181,7 @@ async def test_a_repeat_with_another_body_takes_the_claim_from_whoever_is_readin
     assert await claim(database) == ["evt_1"]
     await keep(database, webhook(body=OTHER))
     async with database.transaction() as connection:
-        assert await inbox.still_ours(connection, "acme", [("example", "evt_1")], LEASE) == set()
+        assert await bookings.enter(connection, "acme", [("example", "evt_1")], LEASE, NOON) == set()
     assert await claim(database, lease=UUID(int=2)) == ["evt_1"]
 
 
@@ -190,7 +190,7 @@ async def test_a_repeat_with_the_same_body_leaves_the_claim_alone(database: Data
     assert await claim(database) == ["evt_1"]
     await keep(database, webhook())
     async with database.transaction() as connection:
-        assert await inbox.still_ours(connection, "acme", [("example", "evt_1")], LEASE) == {("example", "evt_1")}
+        assert await bookings.enter(connection, "acme", [("example", "evt_1")], LEASE, NOON) == {("example", "evt_1")}
 
 
 async def test_a_claim_is_exclusive_until_its_lease_ends(database: Database) -> None:
