@@ -58,7 +58,8 @@ class Settlement:
     milliseconds: int
 
 
-# The keys as arrays too, so that one look into the primary key finds the rows, whatever Postgres knows of the tables.
+# The keys as arrays too, so that one look into the primary key finds the rows, whatever Postgres knows of the tables;
+# and one look for all of them, however few Postgres takes them for.
 CLAIM = """
 WITH due AS (
     SELECT site, connection, revenue_key, destination FROM outbox
@@ -78,21 +79,24 @@ WITH due AS (
 ), noted AS (
     INSERT INTO attempts (site, connection, revenue_key, destination, number, started_at)
     SELECT site, connection, revenue_key, destination, attempts, $4 FROM claimed
-), earlier AS (
+), earlier AS MATERIALIZED (
     SELECT connection, revenue_key, array_agg(status_code ORDER BY number) AS codes,
            array_agg(verdict ORDER BY number) AS verdicts
     FROM attempts WHERE site = $1 AND destination = $2
       AND connection = ANY((SELECT connections FROM keys)::text[])
       AND revenue_key = ANY((SELECT revenue_keys FROM keys)::text[])
     GROUP BY connection, revenue_key
+), booked AS MATERIALIZED (
+    SELECT connection, revenue_key, plugin, kind, order_id, subscription_id, visitor_id, session_id, token, occurred_at
+    FROM ledger
+    WHERE site = $1 AND connection = ANY((SELECT connections FROM keys)::text[])
+      AND revenue_key = ANY((SELECT revenue_keys FROM keys)::text[])
 )
-SELECT claimed.*, ledger.plugin, ledger.kind, ledger.order_id, ledger.subscription_id,
-       ledger.visitor_id, ledger.session_id, ledger.token,
+SELECT claimed.*, booked.plugin, booked.kind, booked.order_id, booked.subscription_id,
+       booked.visitor_id, booked.session_id, booked.token,
        earlier.codes AS earlier_codes, earlier.verdicts AS earlier_verdicts
-FROM claimed JOIN ledger USING (site, connection, revenue_key) LEFT JOIN earlier USING (connection, revenue_key)
-WHERE ledger.site = $1 AND ledger.connection = ANY((SELECT connections FROM keys)::text[])
-  AND ledger.revenue_key = ANY((SELECT revenue_keys FROM keys)::text[])
-ORDER BY ledger.occurred_at
+FROM claimed JOIN booked USING (connection, revenue_key) LEFT JOIN earlier USING (connection, revenue_key)
+ORDER BY booked.occurred_at
 """
 
 

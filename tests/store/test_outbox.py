@@ -196,6 +196,25 @@ async def test_a_success_wins_over_another_result_of_the_same_delivery_in_one_ba
     assert {status for _, status, _, _ in await state(database)} == {"recorded"}
 
 
+@pytest.mark.parametrize(
+    ("late", "moved", "then"), [(Status.RECORDED, True, "recorded"), (Status.DEAD, False, "rejected")]
+)
+async def test_a_late_result_that_met_the_present_one_goes_by_what_that_one_left(
+    database: Database, late: Status, moved: bool, then: str
+) -> None:
+    await sold(database, "payment:p1", "payment:p2")
+    await claim(database)
+    await claim(database, now=LATER, lease=OTHER_LEASE)
+    async with database.transaction() as connection:
+        present = ended(Status.REJECTED, number=2, lease=OTHER_LEASE)
+        assert await outbox.settle(connection, [present], NOON) == [True]
+        waiting = asyncio.create_task(settle(database, ended(late), ended(key="payment:p2")))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+    assert await waiting == [moved, True]
+    assert [status for _, status, _, _ in await state(database)] == [then, "recorded"]
+
+
 async def a_refund(database: Database, **what: Any) -> None:
     values: dict[str, Any] = {"payment_id": "p1", "reason": Reason.WAITING_FOR_SALE, **what}
     line = entry("refund:r1", kind=REFUND, payment_id="p1")
