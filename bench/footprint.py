@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 
@@ -30,7 +30,7 @@ from bench.samples import template
 from bench.scale import QUICK
 from bench.statements import CONNECTION, LEASE_FOR, NEW, SITE
 from bench.tables import markdown
-from gateway.store import agenda, inbox, ledger, outbox, sweep_agenda
+from gateway.store import agenda, bookings, inbox, ledger, outbox, sweep_agenda
 
 Connection = Any
 Result = TypeVar("Result")
@@ -81,7 +81,7 @@ async def whole_way(log: Log, numbers: Sequence[int]) -> None:
         lambda at: inbox.claim(at, SITE, [CONNECTION], now=soon, lease=lease, lease_for=LEASE_FOR, limit=len(numbers)),
     )
     assert len(claimed) == len(numbers)
-    await log.count("book", lambda at: book(at, numbers))
+    await log.count("book", lambda at: book(at, numbers, lease))
     while found := await log.count(
         "claim to deliver",
         lambda at: outbox.claim(at, SITE, [CONNECTION], now=soon, lease=lease, lease_for=LEASE_FOR, limit=CALLS),
@@ -90,20 +90,23 @@ async def whole_way(log: Log, numbers: Sequence[int]) -> None:
         assert all(await log.count("settle", lambda at, rows=settled: outbox.settle(at, rows, soon)))
 
 
-async def book(at: Connection, numbers: Sequence[int]) -> None:
+async def book(at: Connection, numbers: Sequence[int], lease: UUID) -> None:
     """Book sales as `gateway.flows.book` does."""
     now, events = datetime.now(UTC), [(CONNECTION, statements.event(number)) for number in numbers]
     entries = [statements.entry(number) for number in numbers]
-    keys = [f"evt_01{key(number)}" for number in numbers]
-    await ledger.lock_site(at, SITE, now)
+    keys = sorted((CONNECTION, f"evt_01{key(number)}") for number in numbers)
+    assert len(await bookings.enter(at, SITE, keys, lease, now)) == len(keys)
     await ledger.read_books(at, SITE, events)
-    await ledger.insert(at, SITE, entries, "webhook")
-    await outbox.put(at, SITE, [statements.dispatch(number) for number in numbers], now)
-    await ledger.attribute_siblings(at, SITE, entries, now)
-    await inbox.settle(
-        at, SITE, [inbox.Outcome(connection=CONNECTION, event_key=name, outcome="booked") for name in keys]
+    await bookings.write(
+        at,
+        SITE,
+        now,
+        "webhook",
+        lines=entries,
+        deliveries=[statements.dispatch(number) for number in numbers],
+        outcomes=[inbox.Outcome(connection=CONNECTION, event_key=name, outcome="booked") for _, name in keys],
+        refs=[(CONNECTION, f"payment:{event.payment_id}") for _, event in events],
     )
-    await inbox.wake(at, SITE, [(CONNECTION, f"payment:{event.payment_id}") for _, event in events], now)
 
 
 async def log_table(here: Place, url: str) -> str:
@@ -175,9 +178,9 @@ async def fill_sites(connection: Connection, names: Sequence[str]) -> None:
         numbers = range(place_ * 10, place_ * 10 + 3)
         async with connection.transaction():
             await inbox.insert(connection, inbox.merged([webhook(number, name) for number in numbers]))
-            await ledger.insert(connection, name, [statements.entry(number) for number in numbers], "webhook")
+            lines = [statements.entry(number) for number in numbers]
             due = [statements.dispatch(number) for number in numbers]
-            await outbox.put(connection, name, due, datetime.now(UTC))
+            await bookings.write(connection, name, datetime.now(UTC), "webhook", lines=lines, deliveries=due)
     await connection.execute("UPDATE inbox SET outcome = 'booked', due_at = NULL WHERE site NOT LIKE '%7'")
     await connection.execute("UPDATE outbox SET status = 'recorded', due_at = NULL WHERE site NOT LIKE '%7'")
     now = datetime.now(UTC)
