@@ -31,7 +31,7 @@ from gateway.telemetry import log
 
 __all__ = ["book", "book_all", "rules_of", "webhook_url"]
 
-BATCH = 64
+BATCH = 128
 """Webhooks of one claim: one commit for all, and at most one site's lock held for some tens of milliseconds."""
 
 CROWD = 16
@@ -83,9 +83,10 @@ async def book_all(
     """
     under_way: UnderWay = {}
     claims: list[Claim] = []
+    writer = Writer(context, site)
     until, more = float("inf"), more or asyncio.Event()
     try:
-        async with _leases_renewed(context, live(), site, claims):
+        async with _leases_renewed(context, live(), site, claims), writer:
             while True:
                 more.clear()
                 claim = None if stopping.is_set() else await _claim(context, live(), site, under_way)
@@ -93,14 +94,17 @@ async def book_all(
                     claims.append(claim)
                     under_way |= _started(context, claim)
                 if not under_way:
-                    if more.is_set() and not stopping.is_set():
+                    if await writer.rest() or (more.is_set() and not stopping.is_set()):
                         continue
                     return
-                await _write_finished(context, site, under_way, fresh=claim is not None)
+                await writer.write(await _finished(under_way, fresh=claim is not None))
+                if claim is None or len(claim.open) < BATCH:
+                    await writer.rest()
                 claims[:] = [claim for claim in claims if claim.open]
                 if stopping.is_set():
                     until = min(until, monotonic() + stop_seconds)
                     if monotonic() >= until:
+                        await writer.rest()
                         await _give_back(context, site, claims)
                         return
     finally:
@@ -116,7 +120,7 @@ async def book(context: Context, live: Live, site: str) -> int:
     try:
         async with _leases_renewed(context, live, site, [claim]):
             while under_way:
-                await _write_finished(context, site, under_way, fresh=True)
+                await _write(context, site, await _finished(under_way, fresh=True))
     finally:
         _cancel(under_way)
     return claimed
@@ -161,15 +165,55 @@ def _cancel(under_way: UnderWay) -> None:
         task.cancel()
 
 
-async def _write_finished(context: Context, site: str, under_way: UnderWay, *, fresh: bool) -> None:
-    """Write what was read by now: after a claim all that is quick, later whatever comes first."""
+Finished = dict[Claim, list[Reading]]
+
+
+async def _finished(under_way: UnderWay, *, fresh: bool) -> Finished:
+    """Take out what was read by now: after a claim all that is quick, later whatever comes first."""
     if fresh:
         await asyncio.wait(under_way, timeout=TOGETHER_SECONDS)
     else:
         await asyncio.wait(under_way, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-    finished: dict[Claim, list[Reading]] = {}
+    finished: Finished = {}
     for task in [task for task in under_way if task.done()]:
         finished.setdefault(under_way.pop(task), []).append(task.result())
+    return finished
+
+
+class Writer:
+    """
+    Writes what was read, one batch at a time, while the next one is claimed and read.
+
+    Leaving its block waits for what is being written, also where something went wrong meanwhile.
+    """
+
+    def __init__(self, context: Context, site: str) -> None:
+        self._context, self._site = context, site
+        self._writing: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+
+    async def write(self, finished: Finished) -> None:
+        """Begin to write, once what was being written is."""
+        await self.rest()
+        if finished:
+            self._writing = asyncio.create_task(_write(self._context, self._site, finished), name="booking")
+
+    async def rest(self) -> bool:
+        """Wait for what is being written; return whether there was anything. Raises what went wrong with it."""
+        writing, self._writing = self._writing, None
+        if writing is None:
+            return False
+        await writing
+        return True
+
+
+async def _write(context: Context, site: str, finished: Finished) -> None:
     for claim, readings in finished.items():
         await _write_patiently(context, claim, site, readings)
         for reading in readings:
@@ -181,7 +225,7 @@ async def _write_patiently(context: Context, claim: Claim, site: str, readings: 
     while True:
         try:
             await hand_over(context, claim.live, readings)
-            await _write(context, claim, site, readings)
+            await _write_claimed(context, claim, site, readings)
         except StoreConflict:
             raise
         except StoreUnavailable as error:
@@ -193,13 +237,13 @@ async def _write_patiently(context: Context, claim: Claim, site: str, readings: 
             return
 
 
-async def _write(context: Context, claim: Claim, site: str, readings: Sequence[Reading]) -> None:
+async def _write_claimed(context: Context, claim: Claim, site: str, readings: Sequence[Reading]) -> None:
     try:
         await _write_batch(context, claim, site, readings)
     except (StoreData, Malformed) as error:
         if len(readings) > 1:  # one bad webhook must not hold up the others
             for reading in readings:
-                await _write(context, claim, site, [reading])
+                await _write_claimed(context, claim, site, [reading])
             return
         await _write_batch(context, claim, site, [replace(readings[0], found=Failed("malformed", str(error)))])
 
