@@ -31,8 +31,8 @@ from gateway.web.limiter import CheckoutLimiter
 from gateway.web.routes import application, metrics_application
 from gateway.worker import LOOK_SECONDS, Worker
 
-KEPT_FREE = 3
-"""Connections that the worker leaves to the web: two batches of webhooks at a time, and a checkout or a probe."""
+KEPT_FREE = 4
+"""Connections that the worker leaves to the web: three batches of webhooks at a time, and a checkout or a probe."""
 
 BEAT = timedelta(seconds=30 * LOOK_SECONDS)
 """A worker that has not gone round for this long is stuck."""

@@ -43,7 +43,7 @@ class Receiver:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._keeper: GroupCommit[inbox.Webhook, inbox.Kept] = GroupCommit(
-            self._keep_batch, writers=2, patience=KEEP_SECONDS
+            self._keep_batch, writers=3, patience=KEEP_SECONDS
         )
         self._notes: GroupCommit[refusals.Refusal, None] = GroupCommit(self._note_batch)
         self._doctor = SignatureDoctor(context)

@@ -1,8 +1,8 @@
 """
 Group commit: what arrives at the same time shares one statement and one commit.
 
-A submitter waits only for the batch that it rides in. When nothing is being written, a batch leaves at once; there is
-no timer. While one is being written, the next one gathers.
+A submitter waits only for the batch that it rides in. When nothing or next to nothing is being written, a batch leaves
+at once; there is no timer. While more is being written, the next one gathers.
 """
 
 import asyncio
@@ -20,16 +20,18 @@ MAX_BATCH = 256
 
 
 CROWD = 16
-"""Items that make a second batch leave while the first is being written; fewer are not worth a commit of their own."""
+"""Items that make a batch leave while others are being written; fewer are not worth a commit of their own."""
+
+FEW = 4
+"""With fewer items than this being written there is no crowd to gather: what comes leaves at once, beside them."""
 
 
 class GroupCommit(Generic[Item, Result]):
     """
     Gathers items into batches for `write`, which gets a list and returns a result for each, in order.
 
-    At most `writers` batches are being written at a time; a further one leaves only where a crowd waits. With
-    `patience`, in seconds, whoever waits longer gets a `TimeoutError`. One timer serves all who wait: it is set for the
-    oldest of them.
+    At most `writers` batches are being written at a time. With `patience`, in seconds, whoever waits longer gets a
+    `TimeoutError`. One timer serves all who wait: it is set for the oldest of them.
     """
 
     def __init__(
@@ -56,13 +58,16 @@ class GroupCommit(Generic[Item, Result]):
             if self._watch is None:
                 self._watch = loop.call_at(until, self._give_up)
         self._waiting[future] = item, until
-        if len(self._writing) < self._most and (not self._writing or len(self._waiting) >= CROWD):
+        if len(self._writing) < self._most and self._is_worth_a_batch():
             writer = loop.create_task(self._write_all(), name="group-commit")
             self._writing[writer] = ()
         try:
             return await future
         finally:
             self._waiting.pop(future, None)  # whoever gave up leaves nothing in memory while the database is away
+
+    def _is_worth_a_batch(self) -> bool:
+        return len(self._waiting) >= CROWD or sum(map(len, self._writing.values())) < FEW
 
     def _give_up(self) -> None:
         """Fail whoever has waited for too long, and come back for the next one."""
@@ -82,7 +87,7 @@ class GroupCommit(Generic[Item, Result]):
     async def _write_all(self) -> None:
         me = cast("asyncio.Task[None]", asyncio.current_task())
         try:
-            while self._waiting and (len(self._writing) == 1 or len(self._waiting) >= CROWD):
+            while self._waiting and self._is_worth_a_batch():
                 batch = [(item, future, until) for future, (item, until) in islice(self._waiting.items(), MAX_BATCH)]
                 for _, future, _ in batch:
                     del self._waiting[future]
@@ -92,6 +97,7 @@ class GroupCommit(Generic[Item, Result]):
                 if wanted:
                     await self._write_batch(wanted)
                 del wanted
+                self._writing[me] = ()
         finally:
             del self._writing[me]
 

@@ -20,7 +20,7 @@ from proxy import DatabaseProxy, database_proxy
 from gateway.flows import receive
 from gateway.flows.receive import masked
 from gateway.sdk import Accepted, Answered, RefusalReason, Refused, Reply
-from gateway.store import embedded
+from gateway.store import batches, embedded
 from gateway.store.schema import migrate
 from providers.example.signature import sign
 
@@ -347,7 +347,8 @@ def test_without_secret_parameters_a_query_is_left_alone(query: str) -> None:
     assert masked(query, frozenset()) == query
 
 
-async def test_what_arrives_during_a_write_shares_one_commit(here: Harness) -> None:
+async def test_what_arrives_during_a_write_shares_one_commit(here: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "FEW", 1)
     async with here.database.acquire() as holder:
         held = holder.transaction()
         await held.start()
@@ -379,8 +380,11 @@ async def test_a_row_that_the_database_refuses_fails_alone(here: Harness, plugin
     assert len(await here.rows("SELECT 1 FROM inbox")) == 20
 
 
-async def test_a_deadlock_with_a_booking_costs_a_second_and_nothing_else(here: Harness) -> None:
+async def test_a_deadlock_with_a_booking_costs_a_second_and_nothing_else(
+    here: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A booking holds the row of a sale and wakes the refund that waits for it; a batch repeats both the other way."""
+    monkeypatch.setattr(batches, "FEW", 1)  # both in one batch
     sale, refund = b'{"id": "b_sale"}', b'{"id": "a_refund"}'
     await asyncio.gather(here.send(sale), here.send(refund))
     touch = "UPDATE inbox SET detail = 'x' WHERE event_key = $1"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gateway.store.batches import CROWD, MAX_BATCH, GroupCommit
+from gateway.store.batches import CROWD, FEW, MAX_BATCH, GroupCommit
 from gateway.store.errors import StoreData, StoreUnavailable
 
 
@@ -202,18 +202,33 @@ async def test_a_patience_that_was_not_needed_hurts_nobody_afterwards() -> None:
         await slow
 
 
+async def test_what_comes_while_few_are_written_leaves_at_once_beside_them() -> None:
+    writer = Writer()
+    writer.gate.clear()
+    commit = GroupCommit(writer, writers=3)
+    tasks = []
+    for n in range(5):
+        tasks.append(asyncio.create_task(commit.submit(n)))
+        await asyncio.sleep(0.01)
+    assert writer.batches == [[0], [1], [2]], "no more than the writers there are"
+    writer.gate.set()
+    await asyncio.gather(*tasks)
+    assert writer.batches[3:] == [[3, 4]]
+
+
 async def test_a_crowd_does_not_wait_for_the_write_before_it_and_a_few_do() -> None:
     writer = Writer()
     writer.gate.clear()
     commit = GroupCommit(writer, writers=2)
-    tasks = [asyncio.create_task(commit.submit(0))]
-    await asyncio.sleep(0)
+    first = list(range(-FEW, 0))
+    tasks = [asyncio.create_task(commit.submit(n)) for n in first]
+    await asyncio.sleep(0.01)
     tasks += [asyncio.create_task(commit.submit(n)) for n in range(1, CROWD)]
     await asyncio.sleep(0.01)
-    assert writer.batches == [[0]]
+    assert writer.batches == [first]
     tasks += [asyncio.create_task(commit.submit(n)) for n in range(CROWD, 3 * CROWD)]
     await asyncio.sleep(0.01)
-    assert writer.batches == [[0], list(range(1, 3 * CROWD))]
+    assert writer.batches == [first, list(range(1, 3 * CROWD))]
     late = asyncio.create_task(commit.submit("late"))
     await asyncio.sleep(0.01)
     assert len(writer.batches) == 2
