@@ -15,8 +15,12 @@ SITE = "acme"
 HEAD = """
 server: {{host: 127.0.0.1, port: {port}, public_url: "http://127.0.0.1:{port}"}}
 database: {{url: "{database}"}}
+worker: {{concurrency_per_site: {calls}}}
 sites:
 """
+
+DEFAULT_CALLS = 8
+"""Calls of Faurya at a time for each site, where the configuration does not say."""
 
 # Of an account of its own each: what the sites' connections have in common would be a mistake of the configuration.
 SITES = """
@@ -51,11 +55,17 @@ NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
 def configuration(
-    *, port: int, database: str, faurya: str, sites: Sequence[str], apart: Mapping[str, str] = NOBODY
+    *,
+    port: int,
+    database: str,
+    faurya: str,
+    sites: Sequence[str],
+    apart: Mapping[str, str] = NOBODY,
+    calls: int = DEFAULT_CALLS,
 ) -> str:
     """Return a config.yaml; `apart` names the sites whose Faurya is another."""
     parts = [SITES.format(site=site, faurya=apart.get(site, faurya), secret=secret_of(site)) for site in sites]
-    return HEAD.format(port=port, database=database) + "".join(parts)
+    return HEAD.format(port=port, database=database, calls=calls) + "".join(parts)
 
 
 @asynccontextmanager
@@ -69,11 +79,14 @@ async def gateway(
     faurya: str = "http://127.0.0.1:9",
     sites: Sequence[str] = (SITE,),
     apart_faurya: Mapping[str, str] = NOBODY,
+    calls: int = DEFAULT_CALLS,
 ) -> AsyncIterator[Served]:
     """Yield `serve`, with its worker, without it, or with the worker `apart` in a process of its own."""
     port = free_port()
     path = place.folder / f"gateway-{port}.yaml"
-    path.write_text(configuration(port=port, database=database, faurya=faurya, sites=sites, apart=apart_faurya))
+    path.write_text(
+        configuration(port=port, database=database, faurya=faurya, sites=sites, apart=apart_faurya, calls=calls)
+    )
     command = [PYTHON, "-m", "gateway", "serve", "--config", str(path), "--processes", str(processes)]
     if not worker or apart:
         command.append("--no-worker")

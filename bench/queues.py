@@ -11,12 +11,14 @@ import orjson
 from bench.bodies import SECRET
 from bench.children import PYTHON, ROOT, BenchFailure, answers, child, fetched, free_port
 from bench.contenders import Contender
-from bench.gateways import SITE, gateway
+from bench.gateways import DEFAULT_CALLS, SITE, gateway
 from bench.handlers import naive
+from bench.handlers.posting import TOGETHER
 from bench.place import Place
 
 OURS = "Faurya Gateway, one process"
 APART = "Faurya Gateway, worker apart"
+DEFAULT = f"Faurya Gateway, one process, {DEFAULT_CALLS} calls at a time"
 PGQUEUER = "aiohttp + PgQueuer, worker apart"
 PROCRASTINATE = "aiohttp + Procrastinate, worker apart"
 
@@ -72,16 +74,22 @@ class Pipeline:
 
 
 @asynccontextmanager
-async def ours(place: Place, delay_ms: int, *, apart: bool) -> AsyncIterator[Pipeline]:
-    """Yield the gateway with its worker, which may run apart."""
+async def ours(place: Place, delay_ms: int, name: str) -> AsyncIterator[Pipeline]:
+    """Yield the gateway with its worker, with as many calls at a time as the queues' tasks, or with its default."""
     url = await place.gateway_database("pipeline")
     async with (
         faurya(place, delay_ms) as stand_in,
         gateway(
-            place, url, worker=True, apart=apart, faurya=f"http://127.0.0.1:{stand_in.port}", sites=(SITE,)
+            place,
+            url,
+            worker=True,
+            apart=name == APART,
+            faurya=f"http://127.0.0.1:{stand_in.port}",
+            sites=(SITE,),
+            calls=DEFAULT_CALLS if name == DEFAULT else TOGETHER,
         ) as served,
     ):
-        yield Pipeline(Contender(APART if apart else OURS, served.port, served.roots), stand_in)
+        yield Pipeline(Contender(name, served.port, served.roots), stand_in)
 
 
 @asynccontextmanager
@@ -122,8 +130,8 @@ async def everybody(place: Place, delay_ms: int) -> AsyncIterator[tuple[list[Pip
     """Yield all pipelines, and a line for each that cannot take part."""
     async with AsyncExitStack() as stack:
         found = [
-            await stack.enter_async_context(ours(place, delay_ms, apart=apart))
-            for apart in ((False, True) if place.scale.variants else (False,))
+            await stack.enter_async_context(ours(place, delay_ms, name))
+            for name in ((OURS, APART, DEFAULT) if place.scale.variants else (OURS,))
         ]
         absent = []
         for name in PACKAGES:

@@ -10,8 +10,8 @@ import asyncpg
 import orjson
 
 HEADERS = {"content-type": "application/json", "x-faurya-site-id": "acme", "x-faurya-write-key": "made-up"}
-TOGETHER = 32
-"""Tasks at a time; four times what the gateway has per site by default."""
+TOGETHER = 64
+"""Tasks at a time, and calls at a time of the gateway beside them, which has an eighth of it by default."""
 
 BODY = "SELECT body FROM webhooks WHERE site = 'acme' AND connection = 'paddle' AND event_id = $1"
 NOTE = """

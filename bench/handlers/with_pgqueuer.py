@@ -57,7 +57,7 @@ async def work() -> None:
             await jobs.post((job.payload or b"").decode())
 
         running = asyncio.create_task(
-            queue.run(batch_size=TOGETHER, max_concurrent_tasks=2 * TOGETHER, dequeue_timeout=timedelta(seconds=1))
+            queue.run(batch_size=TOGETHER // 2, max_concurrent_tasks=TOGETHER, dequeue_timeout=timedelta(seconds=1))
         )
         stopping = asyncio.create_task(told_to_stop())
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
