@@ -29,8 +29,11 @@ LOOK_SECONDS = 1.0
 BUSY_LOOK_SECONDS = 0.02
 """The same while other processes keep work coming: each look that finds nothing of theirs doubles the wait."""
 
-LOOK_SHARE = 10
-"""A look at many sites takes its time: the pause after it is at least so many times as long."""
+APART_LOOK_SECONDS = 0.1
+"""The longest wait of a worker in a process without the web: nothing is ever signalled there."""
+
+LOOK_SHARE, QUIET_SHARE = 10, 50
+"""A look at many sites takes its time: the wait after it is at least so many times as long, and more in quiet times."""
 
 AFTER_SECONDS = 0.05
 """Between two looks at sites whose work came to an end, to see what they have due later."""
@@ -52,15 +55,26 @@ def away_pause(times: int, draw: float) -> float:
 
 
 class Worker:
-    """Books and delivers for all sites; each site's work is a task of its own, so that none waits for another."""
+    """
+    Books and delivers for all sites; each site's work is a task of its own, so that none waits for another.
+
+    `apart`: the web is in another process, so that work comes without a signal.
+    """
 
     def __init__(
-        self, context: Context, live: Callable[[], Live], deliverer: Deliverer, sweeper: Sweeper | None = None
+        self,
+        context: Context,
+        live: Callable[[], Live],
+        deliverer: Deliverer,
+        sweeper: Sweeper | None = None,
+        *,
+        apart: bool = False,
     ) -> None:
         self._context = context
         self._live = live
         self._deliverer = deliverer
         self._sweeper = sweeper
+        self._apart = apart
         self._signal = asyncio.Event()
         self._stopping = asyncio.Event()
         self._running = False
@@ -165,7 +179,8 @@ class Worker:
     def _pause_after(self, took: float, *, news: bool) -> None:
         """Look again soon where a look found what nobody had signalled: another process keeps work coming."""
         pause = BUSY_LOOK_SECONDS if news else self._look_pause * 2
-        self._look_pause = min(max(pause, took * LOOK_SHARE), LOOK_SECONDS)
+        longest = max(APART_LOOK_SECONDS, took * QUIET_SHARE) if self._apart else LOOK_SECONDS
+        self._look_pause = min(max(pause, took * LOOK_SHARE), longest, LOOK_SECONDS)
 
     def _keep_house(self, live: Live, now: datetime) -> None:
         if (self._purge_at is None or now >= self._purge_at) and "purge" not in self._chores:

@@ -118,6 +118,19 @@ async def test_a_worker_that_does_not_know_the_time_yet_claims_nothing(database_
         assert await gateway.inbox() == [("booked", None)]
 
 
+async def test_a_worker_without_a_web_looks_more_often_also_in_quiet_times(database_url: str, tmp_path: Path) -> None:
+    async with harness(database_url, tmp_path, with_worker=False) as gateway:
+        live = Counting(gateway)
+        worker = Worker(gateway.gateway.context, live, Deliverer(gateway.gateway.context, Calls()), apart=True)
+        task = asyncio.create_task(worker.run())
+        async with asyncio.timeout(5):
+            while live.looks < 10:
+                await asyncio.sleep(0.01)
+        worker.stop()
+        await task
+        assert worker.beat == gateway.clock()
+
+
 async def test_while_another_process_keeps_webhooks_coming_they_are_looked_for_more_often(
     database_url: str, tmp_path: Path
 ) -> None:

@@ -90,11 +90,12 @@ async def running(
     now: Callable[[], datetime] = utc_now,
     shared_clock: bool = True,
     redaction: Redaction | None = None,
+    apart: bool = False,
 ) -> AsyncIterator[Running]:
     """
     Yield a gateway made of `config`, its database open, its worker going round; finish what is in hand at the end.
 
-    With `shared_clock` the worker sets its clock by the database's.
+    With `shared_clock` the worker sets its clock by the database's. `apart`: the web is in another process.
     Raises `PluginUnknown` and the errors of `opened_database`.
     """
     redaction = redaction or Redaction()
@@ -105,7 +106,9 @@ async def running(
         gateway = Running(source=source, runtime=runtime, redaction=redaction, live=live)
         async with opened_database(config) as database:
             clock = SharedClock(now)
-            receiver = _wire(gateway, database, faurya, clock, with_worker=with_worker)
+            receiver = _wire(gateway, database)
+            if with_worker:
+                gateway.worker = _worker(gateway, faurya, clock, apart=apart)
             async with _working(gateway.worker, clock if shared_clock else None, database):
                 try:
                     yield gateway
@@ -137,15 +140,19 @@ async def _work(worker: Worker, clock: SharedClock | None, database: Database) -
     await worker.run()
 
 
-def _wire(
-    gateway: Running, database: Database, faurya: aiohttp.ClientSession, clock: SharedClock, *, with_worker: bool
-) -> Receiver:
+def _worker(gateway: Running, faurya: aiohttp.ClientSession, clock: SharedClock, *, apart: bool) -> Worker:
+    async def send(request: OutgoingRequest) -> Answer:
+        return await post(faurya, request, gateway.context.now)
+
+    context = replace(gateway.context, now=clock, database=gateway.context.database.leaving(KEPT_FREE))
+    sweeper = Sweeper(context, lambda: gateway.live)
+    return Worker(context, lambda: gateway.live, Deliverer(context, send), sweeper, apart=apart)
+
+
+def _wire(gateway: Running, database: Database) -> Receiver:
     def wake(site: str, work: Work, /) -> None:
         if gateway.worker is not None:
             gateway.worker.wake(site, work)
-
-    async def send(request: OutgoingRequest) -> Answer:
-        return await post(faurya, request, gateway.context.now)
 
     gateway.context = Context(
         database=database,
@@ -156,10 +163,6 @@ def _wire(
         metrics=Metrics(),
         redaction=gateway.redaction,
     )
-    if with_worker:
-        context = replace(gateway.context, now=clock, database=database.leaving(KEPT_FREE))
-        sweeper = Sweeper(context, lambda: gateway.live)
-        gateway.worker = Worker(context, lambda: gateway.live, Deliverer(context, send), sweeper)
     receiver = Receiver(gateway.context)
     shared = Gateway(
         context=gateway.context,

@@ -64,7 +64,7 @@ async def serve(
     """Run the gateway until SIGINT or SIGTERM; SIGHUP reloads the configuration."""
     stop, reload = asyncio.Event(), asyncio.Event()
     with signals(stop, reload):
-        async with running(source, config, with_worker=with_worker, redaction=redaction) as gateway:
+        async with running(source, config, with_worker=with_worker, redaction=redaction, apart=not with_web) as gateway:
             reloading = asyncio.create_task(reload_on(gateway, reload))
             try:
                 async with _served(gateway, config, with_web=with_web):
