@@ -39,8 +39,8 @@ format: $(BUILT) ## rewrite the code in the house format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(BUILT_BENCH) ## measure, side by side with others, into bench/results/; QUICK=1: some minutes instead of hours
-	@$(BIN)/python -m bench $(if $(QUICK),--quick)
+bench: $(BUILT_BENCH) ## measure, side by side with others, into bench/results/, for hours; HOUR=1: in one; QUICK=1: in minutes
+	@$(BIN)/python -m bench $(if $(HOUR),--hour) $(if $(QUICK),--quick)
 
 chaos: $(BUILT) ## storms over a real gateway, minutes each: SEED=1 SEEDS=3 SALES=20000 REPORT=page.md
 	@$(BIN)/python -m tests.chaos --sales $(SALES) --seeds $(SEEDS) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))

@@ -18,7 +18,7 @@ from bench.children import BenchFailure
 from bench.machine import describe
 from bench.place import Place, place
 from bench.report import Failed, Section, page, write
-from bench.scale import FULL, QUICK, TINY, Scale
+from bench.scale import FULL, HOUR, QUICK, TINY, Scale
 
 BENCHES = ("accept", "latency", "pipeline", "growth", "burst", "neighbours", "memory", "startup", "several")
 RESULTS = Path(__file__).parent / "results"
@@ -31,6 +31,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("benches", nargs="*", choices=[*BENCHES, []], metavar="NAME", help=", ".join(BENCHES))
     form = parser.add_mutually_exclusive_group()
+    form.add_argument("--hour", action="store_true", help="the whole sizes where they matter, fewer rounds")
     form.add_argument("--quick", action="store_true", help="fewer and shorter rounds: some minutes for everything")
     form.add_argument("--tiny", action="store_true", help="only see that every bench runs")
     parser.add_argument("--rounds", type=int, help="of each contender")
@@ -46,7 +47,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
 
 def scale_of(asked: argparse.Namespace) -> Scale:
     """Return how much is to be done."""
-    scale = QUICK if asked.quick else TINY if asked.tiny else FULL
+    scale = HOUR if asked.hour else QUICK if asked.quick else TINY if asked.tiny else FULL
     changes: dict[str, object] = {
         "rounds": asked.rounds,
         "burst_seconds": asked.burst_seconds,
@@ -60,13 +61,22 @@ def scale_of(asked: argparse.Namespace) -> Scale:
 
 def form_of(asked: argparse.Namespace) -> str:
     """Return the name of a run's form."""
+    if asked.hour:
+        return "the form that fits into an hour"
     return "the quick form" if asked.quick else "the smallest form" if asked.tiny else "whole"
 
 
-async def bench(names: Sequence[str], scale: Scale, folder: Path | None, say: Callable[[str], None]) -> tuple[
-    dict[str, str], list[Section], list[Failed]
-]:  # fmt: skip
-    """Run the benches one after the other on one Postgres; one that fails does not stop the others."""
+Keep = Callable[[dict[str, str], Sequence[Section], Sequence[Failed]], None]
+
+
+async def bench(
+    names: Sequence[str], scale: Scale, folder: Path | None, say: Callable[[str], None], keep: Keep
+) -> list[Failed]:
+    """
+    Run the benches one after the other on one Postgres; one that fails does not stop the others.
+
+    What was found by then is kept after each, so that a run that is ended early leaves its results.
+    """
     sections: list[Section] = []
     failed: list[Failed] = []
     async with place(scale, folder) as here:
@@ -80,14 +90,14 @@ async def bench(names: Sequence[str], scale: Scale, folder: Path | None, say: Ca
             except BenchFailure as problem:
                 failed.append(Failed(name, str(problem)))
                 say(f"{name} was not finished: {problem}")
-                continue
             except Exception:  # noqa: BLE001 - an hour of other figures must not be lost
                 failed.append(Failed(name, traceback.format_exc(limit=-3)))
                 say(traceback.format_exc())
-                continue
-            sections.append(section)
-            say(f"{section.title} ({time.monotonic() - started:.0f} s)\n\n{section.text}")
-    return machine, sections, failed
+            else:
+                sections.append(section)
+                say(f"{section.title} ({time.monotonic() - started:.0f} s)\n\n{section.text}")
+            keep(machine, sections, failed)
+    return failed
 
 
 def main() -> int:
@@ -95,10 +105,11 @@ def main() -> int:
     asked = arguments()
     names = asked.benches or list(BENCHES)
     folder = asked.results or (RESULTS / "quick" if asked.quick or asked.tiny else RESULTS)
-    machine, sections, failed = asyncio.run(
-        bench(names, scale_of(asked), asked.folder, lambda line: print(line, flush=True))
-    )
-    write(folder, page(machine, sections, failed, form=form_of(asked)), sections, machine)
+
+    def keep(machine: dict[str, str], sections: Sequence[Section], failed: Sequence[Failed]) -> None:
+        write(folder, page(machine, sections, failed, form=form_of(asked)), sections, machine)
+
+    failed = asyncio.run(bench(names, scale_of(asked), asked.folder, lambda line: print(line, flush=True), keep))
     print(f"written to {folder}/results.md")
     return 1 if failed else 0
 
