@@ -22,5 +22,7 @@ LOOK_SECONDS = 0.02
 async def accepting_first(context: Context, site: str, stopping: asyncio.Event) -> None:
     """Return when the site has no crowd of webhooks waiting, or at a stop, in any case after `LONGEST_SECONDS`."""
     until = monotonic() + LONGEST_SECONDS
-    while context.in_hand[site] >= CROWD and monotonic() < until and not stopping.is_set():
+    while (  # noqa: ASYNC110 - each webhook would have to set an event
+        context.in_hand[site] >= CROWD and monotonic() < until and not stopping.is_set()
+    ):
         await asyncio.sleep(LOOK_SECONDS)
