@@ -20,6 +20,7 @@ from gateway.flows.context import Context
 from gateway.flows.decide import Writing, decide_all, rules_of
 from gateway.flows.handover import hand_over
 from gateway.flows.leases import renewed
+from gateway.flows.precedence import accepting_first
 from gateway.flows.read import Failed, Reading, read, webhook_url
 from gateway.flows.write_down import write_down
 from gateway.plugins import Live
@@ -89,6 +90,7 @@ async def book_all(
         async with _leases_renewed(context, live(), site, claims), writer:
             while True:
                 more.clear()
+                await accepting_first(context, site, stopping)
                 claim = None if stopping.is_set() else await _claim(context, live(), site, under_way)
                 if claim is not None:
                     claims.append(claim)

@@ -1,5 +1,6 @@
 """What every story needs from outside: the database, the clock, chance, logs and metrics."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,7 +26,7 @@ class Context:
     Handed to every flow by the composition root.
 
     `now` is aware UTC, `entropy(n)` gives n random bytes, `draw` a number in [0, 1). `wake` tells the worker of this
-    process what is due.
+    process what is due. `in_hand` counts, by site, the proven webhooks that wait to be kept by this process.
     """
 
     database: Database
@@ -35,3 +36,4 @@ class Context:
     wake: Wake
     metrics: Metrics
     redaction: Redaction = field(default_factory=Redaction)
+    in_hand: Counter[str] = field(default_factory=Counter)

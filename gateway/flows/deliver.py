@@ -29,6 +29,7 @@ from gateway.flows.dialect import judged, not_carried, request_for
 from gateway.flows.flights import Flight, UnderWay, first_done_or, free_places
 from gateway.flows.hold import counted, hold_before, learn_after
 from gateway.flows.leases import renewed
+from gateway.flows.precedence import accepting_first
 from gateway.flows.settlement import settlement_of
 from gateway.plugins import Live
 from gateway.store import holds, leases, outbox
@@ -90,6 +91,7 @@ class Deliverer:
         async with renewed(self._context, live().config.worker.lease, renew):
             try:
                 while not stopping.is_set():
+                    await accepting_first(self._context, site, stopping)
                     wanted, full = wanted or more.is_set(), False
                     more.clear()
                     configured = live()

@@ -81,6 +81,7 @@ class Receiver:
         webhook = self._webhook(opened, request, accepted, query)
         fields = {"event_id": webhook.event_id, "event_type": webhook.event_type, "bytes": len(webhook.body)}
         place = {"site": opened.site, "connection": opened.name}
+        self._context.in_hand[opened.site] += 1
         try:
             kept = await self._keeper.submit(webhook)
         except (StoreError, TimeoutError) as error:
@@ -88,6 +89,8 @@ class Receiver:
             text = str(error) or "the database did not answer in time"
             log().error("webhook.not_kept", **place, **fields, error=text)
             raise NotKept(text) from error
+        finally:
+            self._context.in_hand[opened.site] -= 1
         outcome = "received" if kept.new else "repeat"
         self._context.metrics.webhooks.labels(opened.site, opened.name, outcome).inc()
         log().info("webhook.received", **place, **fields, outcome=outcome, proof=accepted.proof)
