@@ -12,8 +12,9 @@ from harness import CONFIG, START, Harness, harness
 from structlog.testing import capture_logs
 
 from gateway.domain.delivery import JITTER
-from gateway.flows.book import CONFLICTS, CROWD, book
+from gateway.flows.book import CONFLICTS, CROWD, book, book_all
 from gateway.sdk import Attribution, Ignored, Malformed, Money, Rejected, RevenueEvent, RevenueKind, Unavailable
+from gateway.store import inbox
 from gateway.store.errors import StoreUnavailable
 
 PURCHASE, RENEWAL = RevenueKind.PURCHASE, RevenueKind.RENEWAL
@@ -640,3 +641,36 @@ async def test_every_reading_is_one_log_line_with_its_outcome(database_url: str,
         assert lines["booked"]["log_level"] == "info"
         assert lines["unreadable"]["log_level"] == "warning"
         assert lines["unreadable"]["detail"] == "example: the event has no type"
+
+
+async def test_what_is_being_written_is_finished_also_where_the_next_claim_goes_wrong(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.flows.book.BATCH", 1)
+    claims = 0
+    claim = inbox.claim
+
+    async def once(*place: Any, **what: Any) -> list[inbox.Claimed]:
+        nonlocal claims
+        claims += 1
+        if claims > 1:
+            raise StoreUnavailable("the database went away")
+        return await claim(*place, **what)
+
+    async with harness(database_url, tmp_path, with_worker=False) as gateway:
+        for number in (1, 2):
+            await gateway.happen(PURCHASE, payment_id=f"p{number}", settle=False)
+        await gateway.database.execute("INSERT INTO sites (site, created_at) VALUES ('acme', now())")
+        monkeypatch.setattr(inbox, "claim", once)
+        async with gateway.database.acquire() as other, other.transaction():
+            await other.execute("SELECT 1 FROM sites WHERE site = 'acme' FOR UPDATE")
+            task = asyncio.create_task(
+                book_all(gateway.gateway.context, lambda: gateway.gateway.live, "acme", asyncio.Event())
+            )
+            while claims < 2:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            assert not task.done()
+        with pytest.raises(StoreUnavailable, match="went away"):
+            await task
+        assert sorted(outcome for outcome, _ in await gateway.inbox()) == ["booked", "received"]
