@@ -55,7 +55,7 @@ FULL = Scale(
 HOUR = Scale(
     rounds=3, variants=True, warm_up=0.1, webhooks=20_000, connections=64, pgbench_seconds=5, with_express=True,
     latency_rates=(50, 200, 1000), latency_seconds=12,
-    pipeline_webhooks=5_000, pipeline_rate=200, pipeline_seconds=10, pipeline_delays=(0, 50),
+    pipeline_webhooks=5_000, pipeline_rate=200, pipeline_seconds=8, pipeline_delays=(0, 50),
     history=(0, 10_000, 1_000_000), history_bodies=100_000, backlog=(1_000, 1_000_000), claims=100, traces=50,
     burst_rate=3_500, burst_seconds=60, calm_seconds=20, drain_seconds=900,
     memory_webhooks=(10_000, 1_000_000), memory_delivered=(10_000, 50_000), starts=5, processes=(1, 2),

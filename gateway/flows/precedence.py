@@ -10,8 +10,8 @@ from time import monotonic
 
 from gateway.flows.context import Context
 
-CROWD = 32
-"""Webhooks of one site waiting to be kept at once: more than a thousand a second, or a database that cannot keep up."""
+CROWD = 12
+"""Webhooks of one site waiting to be kept at once: two thousand a second, or a database that cannot keep up."""
 
 LONGEST_SECONDS = 1.0
 """Before each claim; so a flood that does not end slows its site's work down and does not stop it."""
