@@ -19,7 +19,7 @@ MAX_BATCH = 256
 """Rows of one statement. More made no difference to throughput (`make bench`), only to the memory of a batch."""
 
 
-CROWD = 16
+CROWD = 24
 """Items that make a batch leave while others are being written; fewer are not worth a commit of their own."""
 
 FEW = 4
