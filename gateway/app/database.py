@@ -25,12 +25,19 @@ async def opened_database(config: Config, *, size: int | None = None) -> AsyncIt
     """
     Yield the database with a schema that fits. The embedded one is migrated here, nobody else is asked.
 
+    With `size`, which commands give, it is opened for few and large questions.
+
     Raises `SchemaTooOld`, `StoreUnavailable` or an `EmbeddedError`.
     """
     async with database_url(config) as url:
         if config.database.embedded:
             await migrate(url)
-        database = await open_database(url, size=size or config.database.pool_size, pgbouncer=config.database.pgbouncer)
+        database = await open_database(
+            url,
+            size=size or config.database.pool_size,
+            pgbouncer=config.database.pgbouncer,
+            plans_each=size is not None,
+        )
         try:
             warning = await check_schema(database)
             if warning:

@@ -38,19 +38,19 @@ CLOSE_SECONDS = 2.0
 # What the server does about a client that is gone, dead or stopped. It does not notice by itself: measured, a backend
 # whose client gave up waiting for a lock goes on waiting for it, so that a lock held for some minutes used up all of
 # the server's connections; and a process that is stopped in the middle of a booking kept its site's lock for hours.
-#
-# And planning: every statement of ours is written for one plan, whatever the site (`tests/store/test_plans.py`). Left
-# to itself, Postgres plans the larger ones anew at each call, because a plan for few keys looks cheaper than one for
-# any number: that took half of its time where sales come one by one.
 SESSION = """
 SET client_connection_check_interval = '1s';
 SET idle_in_transaction_session_timeout = '15s';
 SET tcp_keepalives_idle = 30;
 SET tcp_keepalives_interval = 10;
 SET tcp_keepalives_count = 3;
-SET tcp_user_timeout = '30s';
-SET plan_cache_mode = force_generic_plan
+SET tcp_user_timeout = '30s'
 """
+
+# Every statement of a serving process is written for one plan, whatever the site (`tests/store/test_plans.py`). Left to
+# itself, Postgres plans the larger ones anew at each call, because a plan for few keys looks cheaper than one for any
+# number: that took half of its time where sales come one by one.
+ONE_PLAN = "SET plan_cache_mode = force_generic_plan"
 
 AWAY = (
     OSError,
@@ -219,14 +219,19 @@ async def _prepare_session(connection: "asyncpg.Connection[asyncpg.Record]") -> 
     await connection.execute(SESSION)
 
 
+async def _prepare_serving_session(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    await connection.execute(f"{SESSION}; {ONE_PLAN}")
+
+
 async def _leave_session(_connection: object) -> None:
     """Nothing of ours outlives a transaction; the driver's own way asks the server for it after every use."""
 
 
-async def open_database(url: str, *, size: int = 10, pgbouncer: bool = False) -> Database:
+async def open_database(url: str, *, size: int = 10, pgbouncer: bool = False, plans_each: bool = False) -> Database:
     """
     Open a pool on `url` (postgresql://...), checked by one connection.
 
+    With `plans_each` statements are planned for what they ask for, which suits few and large questions.
     Behind pgbouncer in transaction mode no prepared statement and no setting of a session survives: nothing is
     prepared by name there, and nothing set.
     """
@@ -239,7 +244,7 @@ async def open_database(url: str, *, size: int = 10, pgbouncer: bool = False) ->
             command_timeout=STATEMENT_SECONDS,
             max_inactive_connection_lifetime=IDLE_SECONDS,
             statement_cache_size=0 if pgbouncer else 200,
-            init=None if pgbouncer else _prepare_session,
+            init=None if pgbouncer else _prepare_session if plans_each else _prepare_serving_session,
             reset=_leave_session,
         )
         await pool
