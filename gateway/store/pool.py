@@ -220,7 +220,8 @@ async def _prepare_session(connection: "asyncpg.Connection[asyncpg.Record]") -> 
 
 
 async def _prepare_serving_session(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    await connection.execute(f"{SESSION}; {ONE_PLAN}")
+    await _prepare_session(connection)
+    await connection.execute(ONE_PLAN)
 
 
 async def _leave_session(_connection: object) -> None:
