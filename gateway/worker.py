@@ -7,6 +7,7 @@ processes left behind, is found by looking.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextvars import copy_context
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -77,6 +78,7 @@ class Worker:
         self._apart = apart
         self._signal = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._own = copy_context()
         self._running = False
         self._busy: dict[tuple[str, Work], asyncio.Task[None]] = {}
         self._more: dict[tuple[str, Work], asyncio.Event] = {}
@@ -222,7 +224,8 @@ class Worker:
             doing = book_all(self._context, self._live, site, self._stopping, more)
         else:
             doing = self._deliverer.deliver(self._live, site, self._stopping, more)
-        task = self._busy[site, work] = asyncio.create_task(self._guarded(work, site, doing))
+        # in a context of its own: in that of the request which signals, its id would stand in every line of the work
+        task = self._busy[site, work] = asyncio.create_task(self._guarded(work, site, doing), context=self._own.copy())
         task.add_done_callback(lambda _: self._ended(site, work))
 
     def _ended(self, site: str, work: Work) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import scripted
+import structlog
 from harness import CONFIG, Harness, harness
 from line import line_to
 from sending import OK, Calls, attempts, book_all_of
@@ -99,6 +100,23 @@ async def test_what_this_process_keeps_is_booked_and_delivered_without_a_look(
         await gateway.happen(PURCHASE, payment_id=f"p{number}", settle=False)
     async with asyncio.timeout(10):
         await gateway.until("SELECT count(*) FROM outbox WHERE status = 'recorded'", equals=30)
+
+
+async def test_what_is_done_for_a_site_does_not_carry_the_id_of_the_request_that_began_it(
+    database_url: str, tmp_path: Path
+) -> None:
+    plugin = scripted.Scripted()
+    async with harness(database_url, tmp_path, text=SCRIPTED, registry=scripted.registry(plugin)) as gateway:
+        carried: list[dict[str, Any]] = []
+
+        async def looking() -> list[Any]:
+            carried.append(structlog.contextvars.get_contextvars())
+            return []
+
+        plugin.readings["e1"] = looking
+        await gateway.send(b"{}", connection="scripted", headers={scripted.EVENT: "e1", "X-Request-Id": "of-this-one"})
+        await gateway.settled()
+        assert carried == [{}]
 
 
 async def test_a_worker_that_does_not_know_the_time_yet_claims_nothing(database_url: str, tmp_path: Path) -> None:
