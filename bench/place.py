@@ -45,7 +45,8 @@ class Place:
     async def drop(self, url: str) -> None:
         """Delete a database that nothing needs any more."""
         self.made.remove(url)
-        await self.do(self.server, f"DROP DATABASE {urlsplit(url).path[1:]} WITH (FORCE)")
+        # autovacuum may be at work in it, which only a superuser may end
+        await self.do(_as_superuser(self.server), f"DROP DATABASE {urlsplit(url).path[1:]} WITH (FORCE)")
 
     async def settle(self) -> None:
         """Write out what earlier rounds left dirty, so that no round pays for another's pages."""

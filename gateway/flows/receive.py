@@ -1,8 +1,10 @@
 """A webhook arrives: prove it, keep it, answer. Nothing slow happens here; reading it comes later."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar, assert_never
 from urllib.parse import parse_qsl, urlencode
 
@@ -20,6 +22,12 @@ from gateway.telemetry import log
 
 KEEP_SECONDS = 1.8
 """Paddle waits 5 seconds for an answer, others less; a webhook that is not kept by now is answered 503 instead."""
+
+IN_HAND = 32
+"""
+Webhooks of one site that a process proves and keeps at once; the next ones wait for their turn. So a flooded site makes
+a queue of its own, and another site's webhook has at most so many of it before it, where it counts: at the processor.
+"""
 
 NOTES_PENDING = 1000
 """Refusals waiting to be counted; beyond that (the database is away, somebody floods us) they only reach the log."""
@@ -46,6 +54,7 @@ class Receiver:
             self._keep_batch, writers=3, patience=KEEP_SECONDS
         )
         self._notes: GroupCommit[refusals.Refusal, None] = GroupCommit(self._note_batch)
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, IN_HAND))
         self._doctor = SignatureDoctor(context)
         self._background: set[asyncio.Task[None]] = set()
 
@@ -55,13 +64,22 @@ class Receiver:
 
         Raises `NotKept` where neither is possible now. `query` is the request's query as received.
         """
+        turn = self._turns[opened.site]
+        if not turn.locked():
+            async with turn:
+                return await self._answer(opened, live, request, query)
+        try:
+            async with asyncio.timeout(KEEP_SECONDS), turn:
+                return await self._answer(opened, live, request, query)
+        except TimeoutError as error:
+            raise self._not_kept(opened, "too many webhooks of this site wait to be kept") from error
+
+    async def _answer(self, opened: Opened, live: Live, request: WebhookRequest, query: str) -> Reply | Refused:
         try:
             verdict = verify(opened, request)
         except PluginFault as fault:
             self._context.metrics.plugin_failures.labels(opened.connection.plugin, "verify").inc()
-            self._context.metrics.webhooks.labels(opened.site, opened.name, "not_kept").inc()
-            log().error("webhook.not_kept", site=opened.site, connection=opened.name, error=str(fault))
-            raise NotKept(str(fault)) from fault
+            raise self._not_kept(opened, str(fault)) from fault
         match verdict:
             case Answered():
                 log().info("webhook.answered", site=opened.site, connection=opened.name)
@@ -80,21 +98,30 @@ class Receiver:
     async def _keep(self, opened: Opened, request: WebhookRequest, accepted: Accepted, query: str) -> None:
         webhook = self._webhook(opened, request, accepted, query)
         fields = {"event_id": webhook.event_id, "event_type": webhook.event_type, "bytes": len(webhook.body)}
-        place = {"site": opened.site, "connection": opened.name}
         self._context.in_hand[opened.site] += 1
         try:
             kept = await self._keeper.submit(webhook)
         except (StoreError, TimeoutError) as error:
-            self._context.metrics.webhooks.labels(opened.site, opened.name, "not_kept").inc()
-            text = str(error) or "the database did not answer in time"
-            log().error("webhook.not_kept", **place, **fields, error=text)
-            raise NotKept(text) from error
+            raise self._not_kept(opened, str(error) or "the database did not answer in time", **fields) from error
         finally:
             self._context.in_hand[opened.site] -= 1
         outcome = "received" if kept.new else "repeat"
         self._context.metrics.webhooks.labels(opened.site, opened.name, outcome).inc()
-        log().info("webhook.received", **place, **fields, outcome=outcome, proof=accepted.proof)
+        log().info(
+            "webhook.received",
+            site=opened.site,
+            connection=opened.name,
+            **fields,
+            outcome=outcome,
+            proof=accepted.proof,
+        )
         self._context.wake(opened.site, "book")
+
+    def _not_kept(self, opened: Opened, why: str, **fields: object) -> NotKept:
+        """Count it and say so; return what is to be raised."""
+        self._context.metrics.webhooks.labels(opened.site, opened.name, "not_kept").inc()
+        log().error("webhook.not_kept", site=opened.site, connection=opened.name, **fields, error=why)
+        return NotKept(why)
 
     def _webhook(self, opened: Opened, request: WebhookRequest, accepted: Accepted, query: str) -> inbox.Webhook:
         event_id = accepted.event_id if accepted.proof != "none" else None  # an unproven id must not name a proven row

@@ -1,15 +1,21 @@
-"""A site that floods the process waits with its own work; others do not, and nobody waits for ever."""
+"""A site that floods the process waits for itself, with its work and its webhooks; others do not, nobody for ever."""
 
 import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from accepting import events, log_lines, metric, problem
 from harness import Harness, harness
 from sending import Calls
+from troubled import SOON
 
 from gateway.flows import precedence
 from gateway.flows.deliver import Deliverer
 from gateway.flows.precedence import CROWD
+from gateway.flows.receive import IN_HAND
 from gateway.sdk import Attribution, RevenueKind
 from gateway.worker import Worker
 
@@ -66,3 +72,49 @@ async def test_webhooks_are_in_hand_until_they_are_kept_or_not(gateway: Harness)
                 await asyncio.sleep(0.01)
         assert (await sending).status == 503
     assert context.in_hand["acme"] == 0
+
+
+@asynccontextmanager
+async def nothing_is_kept(gateway: Harness) -> AsyncIterator[None]:
+    async with gateway.database.acquire() as away, away.transaction():
+        await away.execute("LOCK TABLE inbox")
+        yield
+
+
+async def has_in_hand(gateway: Harness, site: str, count: int) -> None:
+    async with asyncio.timeout(1):
+        while gateway.gateway.context.in_hand[site] != count:
+            await asyncio.sleep(0.005)
+
+
+async def test_the_webhooks_of_a_flooded_site_wait_for_their_turn_and_those_of_others_do_not(gateway: Harness) -> None:
+    async with nothing_is_kept(gateway):
+        flood = [asyncio.create_task(gateway.send(b'{"id": "evt_%d"}' % number)) for number in range(IN_HAND + 10)]
+        await has_in_hand(gateway, "acme", IN_HAND)
+        other = asyncio.create_task(gateway.send(b'{"id": "evt_1"}', "globex"))
+        await has_in_hand(gateway, "globex", 1)
+        await has_in_hand(gateway, "acme", IN_HAND)
+    assert [(await each).status for each in (*flood, other)] == [200] * (IN_HAND + 11)
+    assert gateway.gateway.context.in_hand.total() == 0
+    assert await gateway.rows("SELECT site, count(*) FROM inbox GROUP BY site ORDER BY site") == [
+        {"site": "acme", "count": IN_HAND + 10},
+        {"site": "globex", "count": 1},
+    ]
+
+
+async def test_who_waits_too_long_for_a_turn_is_sent_away_in_time_and_leaves_its_place(gateway: Harness) -> None:
+    started = time.monotonic()
+    with log_lines() as lines:
+        async with nothing_is_kept(gateway):
+            flood = [asyncio.create_task(gateway.send(b'{"id": "evt_%d"}' % number)) for number in range(IN_HAND + 3)]
+            answers = [await each for each in flood]
+    assert time.monotonic() - started < SOON + 2, "and a slow machine"
+    for answer in answers:
+        await problem(answer, 503, "not_ready")
+    why = [line["error"] for line in events(lines, "webhook.not_kept")]
+    assert why.count("too many webhooks of this site wait to be kept") == 3
+    assert await metric(gateway, "gateway_webhooks_total", outcome="not_kept") == IN_HAND + 3
+    async with nothing_is_kept(gateway):
+        again = [asyncio.create_task(gateway.send(b'{"id": "evt_%d"}' % number)) for number in range(IN_HAND)]
+        await has_in_hand(gateway, "acme", IN_HAND)
+    assert {(await each).status for each in again} == {200}
