@@ -2,7 +2,7 @@
 Run benches and write what they found.
 
     python -m bench                     all of them
-    python -m bench accept burst        some of them
+    python -m bench accept burst        some of them; the results of the others stay
 """
 
 import argparse
@@ -11,13 +11,14 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
 from bench.children import BenchFailure
 from bench.machine import describe
 from bench.place import Place, place
-from bench.report import Failed, Section, page, write
+from bench.report import Failed, Run, Section, write
 from bench.scale import FULL, HOUR, QUICK, TINY, Scale
 
 BENCHES = ("accept", "latency", "pipeline", "growth", "burst", "neighbours", "memory", "startup", "several")
@@ -107,7 +108,8 @@ def main() -> int:
     folder = asked.results or (RESULTS / "quick" if asked.quick or asked.tiny else RESULTS)
 
     def keep(machine: dict[str, str], sections: Sequence[Section], failed: Sequence[Failed]) -> None:
-        write(folder, page(machine, sections, failed, form=form_of(asked)), sections, machine)
+        run = Run(form=form_of(asked), day=datetime.now(UTC).date().isoformat(), machine=machine)
+        write(folder, run, sections, failed, BENCHES)
 
     failed = asyncio.run(bench(names, scale_of(asked), asked.folder, lambda line: print(line, flush=True), keep))
     print(f"written to {folder}/results.md")

@@ -1,4 +1,8 @@
-"""What a bench found, as a table and plots, and the page of a whole run."""
+"""
+What a bench found, as a table and plots, and the page of all benches.
+
+Benches that a run did not make keep their last results on the page, with the day and the form of their run.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,9 +14,13 @@ import orjson
 from bench.tables import markdown
 
 INTRODUCTION = """\
-Made by `make bench` ({form}). Everything in one section ran in one run, in turns, on one Postgres and one machine, the
-load beside it on the same cores. Ratios are medians over rounds; absolute figures are this machine's.
+Made by `make bench`. Everything in one section ran in one run, in turns, on one Postgres and one machine, the load
+beside it on the same cores. Ratios are medians over rounds; absolute figures are this machine's, and of that day.
 """
+
+RAW = "results.json"
+Known = dict[str, dict[str, Any]]
+"""By bench, what its last run found and how it was made; kept as JSON."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,23 +42,47 @@ class Failed:
     problem: str
 
 
-def page(machine: Mapping[str, str], sections: Sequence[Section], failed: Sequence[Failed], *, form: str) -> str:
-    """Return the whole run as markdown."""
-    parts = ["# Benchmarks\n", INTRODUCTION.format(form=form), markdown(["machine", ""], list(machine.items()))]
-    for section in sections:
-        parts.append(f"## {section.title}\n")
-        parts.append(section.text)
-        parts += [f"![{name.removesuffix('.svg')}]({name})\n" for name in section.plots]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """How a run was made: its form in words, its day (ISO 8601), and the machine."""
+
+    form: str
+    day: str
+    machine: Mapping[str, str]
+
+
+def page(run: Run, known: Known, failed: Sequence[Failed]) -> str:
+    """Return all that is known as markdown."""
+    parts = ["# Benchmarks\n", INTRODUCTION, markdown(["machine", ""], list(run.machine.items()))]
+    for each in known.values():
+        elsewhere = "" if each["machine"] == run.machine else f", on another machine or other settings (see {RAW})"
+        parts.append(f"## {each['title']}\n")
+        parts.append(f"Run of {each['day']}, {each['form']}{elsewhere}.\n")
+        parts.append(each["text"])
+        parts += [f"![{name.removesuffix('.svg')}]({name})\n" for name in each["plots"]]
     parts += [f"**{one.name} was not finished:** {one.problem}\n" for one in failed]
     return "\n".join(parts)
 
 
-def write(folder: Path, text: str, sections: Sequence[Section], machine: Mapping[str, str]) -> None:
-    """Write the page, the plots and the raw figures."""
+def write(folder: Path, run: Run, sections: Sequence[Section], failed: Sequence[Failed], order: Sequence[str]) -> None:
+    """Write the page, the plots and the raw figures; what other runs found stays, in the given order of benches."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.md").write_text(text)
+    known = _known(folder / RAW)
     for section in sections:
         for name, plot in section.plots.items():
             (folder / name).write_text(plot)
-    raw = {"machine": machine, **{section.name: section.figures for section in sections}}
-    (folder / "results.json").write_bytes(orjson.dumps(raw, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
+        known[section.name] = {
+            "title": section.title, "day": run.day, "form": run.form, "machine": dict(run.machine),
+            "text": section.text, "plots": list(section.plots), "figures": section.figures,
+        }  # fmt: skip
+    known = {name: known[name] for name in order if name in known}
+    (folder / "results.md").write_text(page(run, known, failed))
+    (folder / RAW).write_bytes(orjson.dumps(known, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
+
+
+def _known(raw: Path) -> Known:
+    try:
+        known: Known = orjson.loads(raw.read_bytes())
+    except FileNotFoundError:
+        return {}
+    return known

@@ -23,7 +23,7 @@ from gateway.telemetry import log
 KEEP_SECONDS = 1.8
 """Paddle waits 5 seconds for an answer, others less; a webhook that is not kept by now is answered 503 instead."""
 
-IN_HAND = 32
+IN_HAND = 64
 """
 Webhooks of one site that a process proves and keeps at once; the next ones wait for their turn. So a flooded site makes
 a queue of its own, and another site's webhook has at most so many of it before it, where it counts: at the processor.
