@@ -91,8 +91,7 @@ async def book_all(
             while True:
                 more.clear()
                 await accepting_first(context, site, stopping)
-                claim = None if stopping.is_set() else await _claim(context, live(), site, under_way)
-                if claim is not None:
+                if claim := None if stopping.is_set() else await _claim(context, live(), site, under_way):
                     claims.append(claim)
                     under_way |= _started(context, claim)
                 if not under_way:
@@ -103,12 +102,11 @@ async def book_all(
                 if claim is None or len(claim.open) < BATCH:
                     await writer.rest()
                 claims[:] = [claim for claim in claims if claim.open]
-                if stopping.is_set():
-                    until = min(until, monotonic() + stop_seconds)
-                    if monotonic() >= until:
-                        await writer.rest()
-                        await _give_back(context, site, claims)
-                        return
+                until = min(until, monotonic() + stop_seconds) if stopping.is_set() else until
+                if monotonic() >= until:
+                    await writer.rest()
+                    await _give_back(context, site, claims)
+                    return
     finally:
         _cancel(under_way)
 
@@ -186,7 +184,8 @@ class Writer:
     """
     Writes what was read, one batch at a time, while the next one is claimed and read.
 
-    Leaving its block waits for what is being written, also where something went wrong meanwhile.
+    Leaving its block waits for what is being written, also where something went wrong meanwhile; what goes wrong with
+    that too is only logged, because the block has its own error to raise.
     """
 
     def __init__(self, context: Context, site: str) -> None:
@@ -197,8 +196,11 @@ class Writer:
         pass
 
     async def __aexit__(self, *_: object) -> None:
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
+        if self._writing is None:
+            return
+        await asyncio.wait([self._writing])
+        if not self._writing.cancelled() and (error := self._writing.exception()):
+            log().error("worker.failed", site=self._site, work="book", exc_info=error)
 
     async def write(self, finished: Finished) -> None:
         """Begin to write, once what was being written is."""

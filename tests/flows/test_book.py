@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 import scripted
+from accepting import events, log_lines
 from harness import CONFIG, START, Harness, harness
 from structlog.testing import capture_logs
 
@@ -643,34 +644,60 @@ async def test_every_reading_is_one_log_line_with_its_outcome(database_url: str,
         assert lines["unreadable"]["detail"] == "example: the event has no type"
 
 
+class OneClaim:
+    """Claims once; then the database is away."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._claim = inbox.claim
+
+    async def __call__(self, *place: Any, **what: Any) -> list[inbox.Claimed]:
+        self.asked += 1
+        if self.asked > 1:
+            raise StoreUnavailable("the database went away")
+        return await self._claim(*place, **what)
+
+
 async def test_what_is_being_written_is_finished_also_where_the_next_claim_goes_wrong(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.flows.book.BATCH", 1)
-    claims = 0
-    claim = inbox.claim
-
-    async def once(*place: Any, **what: Any) -> list[inbox.Claimed]:
-        nonlocal claims
-        claims += 1
-        if claims > 1:
-            raise StoreUnavailable("the database went away")
-        return await claim(*place, **what)
-
+    claims = OneClaim()
     async with harness(database_url, tmp_path, with_worker=False) as gateway:
         for number in (1, 2):
             await gateway.happen(PURCHASE, payment_id=f"p{number}", settle=False)
         await gateway.database.execute("INSERT INTO sites (site, created_at) VALUES ('acme', now())")
-        monkeypatch.setattr(inbox, "claim", once)
+        monkeypatch.setattr(inbox, "claim", claims)
         async with gateway.database.acquire() as other, other.transaction():
             await other.execute("SELECT 1 FROM sites WHERE site = 'acme' FOR UPDATE")
             task = asyncio.create_task(
                 book_all(gateway.gateway.context, lambda: gateway.gateway.live, "acme", asyncio.Event())
             )
-            while claims < 2:
+            while claims.asked < 2:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.1)
             assert not task.done()
         with pytest.raises(StoreUnavailable, match="went away"):
             await task
         assert sorted(outcome for outcome, _ in await gateway.inbox()) == ["booked", "received"]
+
+
+async def test_where_the_next_claim_and_what_is_being_written_go_wrong_both_are_told(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.flows.book.BATCH", 1)
+    claims = OneClaim()
+
+    async def broken(*_: object) -> None:
+        while claims.asked < 2:
+            await asyncio.sleep(0.01)
+        raise RuntimeError("nothing can be written")
+
+    async with harness(database_url, tmp_path, with_worker=False) as gateway:
+        await gateway.happen(PURCHASE, payment_id="p1", settle=False)
+        monkeypatch.setattr(inbox, "claim", claims)
+        monkeypatch.setattr("gateway.flows.book.hand_over", broken)
+        with log_lines() as lines, pytest.raises(StoreUnavailable, match="went away"):
+            await book_all(gateway.gateway.context, lambda: gateway.gateway.live, "acme", asyncio.Event())
+        [failed] = events(lines, "worker.failed")
+        assert (failed["site"], failed["work"], str(failed["exc_info"])) == ("acme", "book", "nothing can be written")

@@ -27,6 +27,9 @@ MOST_ROWS = 1_300
 ALL_ROWS = 3 * (ROWS + DUE)
 """What a statement may read of a table of which nothing is known: a few times all of it, never for each row."""
 
+SEVERAL_LISTS = {"ledger.read_books of refunds", "leases.renew_deliveries", "outbox.claim", "outbox.settle"}
+"""Before Postgres 17 an index is thought dear for several lists of keys: tables of this size are read instead."""
+
 CALLS = {name: call for name, call in statements.everything(KNOWN).items() if not name.startswith("retention.")}
 
 
@@ -143,6 +146,8 @@ async def test_tables_that_outgrew_what_is_known_are_looked_at_once(young: Young
 @pytest.mark.usefixtures("looked_at")
 @pytest.mark.parametrize("name", CALLS)
 async def test_after_that_look_plans_made_on_empty_tables_are_forgotten(young: Young, name: str) -> None:
+    if name in SEVERAL_LISTS and young.connection.get_server_version().major < 17:
+        pytest.skip("docs/performance.md says what Postgres does with it before 17")
     for made in young.prepared[name]:
         found = await _reads(young, made)
         assert not complaints_about_reads(made.statement, found, history.TABLES, MOST_ROWS), made.statement.sql
