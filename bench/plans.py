@@ -12,6 +12,8 @@ from typing import Any
 import asyncpg
 import orjson
 
+from gateway.store.pool import serving_settings
+
 Connection = Any
 Call = Callable[[Connection], Awaitable[object]]
 PLAIN = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "SET")
@@ -66,18 +68,24 @@ async def captured(connection: "asyncpg.Connection[asyncpg.Record]", calls: Mapp
 
 
 async def explained(connection: "asyncpg.Connection[asyncpg.Record]", statement: Statement) -> Explained:
-    """Explain a statement, and carry it out for that, and take it back."""
+    """Explain a statement as a serving process sends it, and carry it out for that, and take it back."""
     plans: list[Any] = []
 
     async def explain(inside: Connection) -> None:
-        for setting in statement.settings:
-            await inside.execute(setting)
+        await _as_serving(inside, statement)
         asked = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement.sql}"
         many = is_many(statement)
         plans.append(await inside.fetchval(asked, *(statement.arguments[0] if many else statement.arguments)))
 
     await taken_back(connection, explain)
     return Explained(statement, orjson.loads(plans[0])[0]["Plan"])
+
+
+async def _as_serving(inside: Connection, statement: Statement) -> None:
+    """Set what a serving process sets for its sessions, and what the call itself had set for its transaction."""
+    serving = serving_settings(inside.get_server_version().major)
+    for setting in (*(f"SET LOCAL {name} = {value}" for name, value in serving.items()), *statement.settings):
+        await inside.execute(setting)
 
 
 def is_many(statement: Statement) -> bool:
@@ -92,12 +100,11 @@ FROM pg_stat_xact_user_tables
 
 
 async def reads(connection: "asyncpg.Connection[asyncpg.Record]", statement: Statement) -> list[Read]:
-    """Carry a statement out under a generic plan, as from its sixth time on; return what it read, table by table."""
+    """Carry a statement out as a serving process does; return what it read, table by table."""
     found: list[Read] = []
 
     async def count(inside: Connection) -> None:
-        for setting in (*statement.settings, "SET LOCAL plan_cache_mode = force_generic_plan"):
-            await inside.execute(setting)
+        await _as_serving(inside, statement)
         arguments = statement.arguments[0] if is_many(statement) else statement.arguments
         prepared = await inside.prepare(statement.sql)
         before = await counters(inside)

@@ -16,8 +16,6 @@ from bench.plans import captured, complaints, complaints_about_reads, explained,
 ROWS, DUE = 40_000, 10_000
 KNOWN = (200, 2_000, 10_000, 20_000)
 CALLS = statements.everything(KNOWN)
-SEVERAL_LISTS = {"outbox.settle"}
-"""Before Postgres 17 an index is thought dear for several lists of keys: tables of this size are read instead."""
 
 
 @pytest_asyncio.fixture(name="filled", scope="module", loop_scope="module")
@@ -39,9 +37,6 @@ async def _filled(server_url: str, template: str) -> AsyncIterator[str]:
 @pytest.mark.parametrize("name", CALLS)
 async def test_no_statement_reads_or_sorts_a_table(filled: str, name: str) -> None:
     connection = await asyncpg.connect(filled)
-    if name in SEVERAL_LISTS and connection.get_server_version().major < 17:
-        await connection.close()
-        pytest.skip("docs/performance.md says what Postgres does with it before 17")
     try:
         sent = await captured(connection, {name: CALLS[name]})
         looked_at = [statement for statement in sent if SEARCH not in statement.sql]  # it has a time limit instead

@@ -71,7 +71,7 @@ NO_TABLE = {
 
 NO_PLAN = {
     "pool.SESSION": "settings",
-    "pool.ONE_PLAN": "a setting",
+    "pool._prepare_serving_session": "settings",
     "retention.IN_ORDER": "a setting",
     "schema._upgrade": "the migrations",
     "statistics.refresh": "ANALYZE",
