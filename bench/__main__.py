@@ -61,10 +61,15 @@ def scale_of(asked: argparse.Namespace) -> Scale:
 
 
 def form_of(asked: argparse.Namespace) -> str:
-    """Return the name of a run's form."""
-    if asked.hour:
-        return "the form that fits into an hour"
-    return "the quick form" if asked.quick else "the smallest form" if asked.tiny else "whole"
+    """Return the name of a run's form, and what was asked for otherwise."""
+    names = {"hour": "the form that fits into an hour", "quick": "the quick form", "tiny": "the smallest form"}
+    form = next((name for asking, name in names.items() if getattr(asked, asking)), "whole")
+    changed = [
+        f"{name.replace('_', ' ')} {getattr(asked, name):,}"
+        for name in ("rounds", "burst_seconds", "burst_rate", "memory")
+        if getattr(asked, name) is not None
+    ]
+    return ", ".join([form, *changed, *(["with ten million rows"] if asked.ten_million else [])])
 
 
 Keep = Callable[[dict[str, str], Sequence[Section], Sequence[Failed]], None]

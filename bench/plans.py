@@ -68,7 +68,7 @@ async def captured(connection: "asyncpg.Connection[asyncpg.Record]", calls: Mapp
 
 
 async def explained(connection: "asyncpg.Connection[asyncpg.Record]", statement: Statement) -> Explained:
-    """Explain a statement as a serving process sends it, and carry it out for that, and take it back."""
+    """Explain a statement in a session like a serving process's, and carry it out for that, and take it back."""
     plans: list[Any] = []
 
     async def explain(inside: Connection) -> None:
@@ -84,6 +84,8 @@ async def explained(connection: "asyncpg.Connection[asyncpg.Record]", statement:
 async def _as_serving(inside: Connection, statement: Statement) -> None:
     """Set what a serving process sets for its sessions, and what the call itself had set for its transaction."""
     serving = serving_settings(inside.get_server_version().major)
+    if statement.source.startswith("stories."):  # only commands ask these
+        serving = {name: value for name, value in serving.items() if name == "plan_cache_mode"}
     for setting in (*(f"SET LOCAL {name} = {value}" for name, value in serving.items()), *statement.settings):
         await inside.execute(setting)
 

@@ -81,8 +81,9 @@ def write(folder: Path, run: Run, sections: Sequence[Section], failed: Sequence[
 
 
 def _known(raw: Path) -> Known:
+    """Return what is on record; nothing where that cannot be read, or is of another form of this program."""
     try:
-        known: Known = orjson.loads(raw.read_bytes())
-    except FileNotFoundError:
+        known = orjson.loads(raw.read_bytes())
+    except (FileNotFoundError, orjson.JSONDecodeError):
         return {}
-    return known
+    return {name: each for name, each in known.items() if isinstance(each, dict) and "text" in each}

@@ -25,7 +25,7 @@ from gateway.flows.read import Failed, Reading, read, webhook_url
 from gateway.flows.write_down import write_down
 from gateway.plugins import Live
 from gateway.store import bookings, inbox, leases, ledger
-from gateway.store.errors import StoreData, StoreUnavailable
+from gateway.store.errors import StoreData, StoreError, StoreUnavailable
 from gateway.store.inbox import Claimed, Outcome
 from gateway.store.pool import Connection, StoreConflict
 from gateway.telemetry import log
@@ -199,7 +199,10 @@ class Writer:
         if self._writing is None:
             return
         await asyncio.wait([self._writing])
-        if not self._writing.cancelled() and (error := self._writing.exception()):
+        error = None if self._writing.cancelled() else self._writing.exception()
+        if isinstance(error, StoreError):
+            log().warning("worker.database_away", site=self._site, work="book", error=str(error))
+        elif error is not None:
             log().error("worker.failed", site=self._site, work="book", exc_info=error)
 
     async def write(self, finished: Finished) -> None:

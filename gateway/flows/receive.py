@@ -25,9 +25,15 @@ KEEP_SECONDS = 1.8
 
 IN_HAND = 64
 """
-Webhooks of one site that a process proves and keeps at once; the next ones wait for their turn. So a flooded site makes
-a queue of its own, and another site's webhook has at most so many of it before it, where it counts: at the processor.
+Proven webhooks of one site that a process keeps at once; the next ones wait for their turn. So a flooded site makes a
+queue of its own, and another site's webhook has at most so many of it before it, where it counts: at the processor.
 """
+
+TURN_SECONDS = 1.2
+"""How long a webhook waits for its turn; what is left of `KEEP_SECONDS` then is for the database."""
+
+TOO_MANY = "too many webhooks of this site wait to be kept"
+TOO_SLOW = "the database did not answer in time"
 
 NOTES_PENDING = 1000
 """Refusals waiting to be counted; beyond that (the database is away, somebody floods us) they only reach the log."""
@@ -64,17 +70,6 @@ class Receiver:
 
         Raises `NotKept` where neither is possible now. `query` is the request's query as received.
         """
-        turn = self._turns[opened.site]
-        if not turn.locked():
-            async with turn:
-                return await self._answer(opened, live, request, query)
-        try:
-            async with asyncio.timeout(KEEP_SECONDS), turn:
-                return await self._answer(opened, live, request, query)
-        except TimeoutError as error:
-            raise self._not_kept(opened, "too many webhooks of this site wait to be kept") from error
-
-    async def _answer(self, opened: Opened, live: Live, request: WebhookRequest, query: str) -> Reply | Refused:
         try:
             verdict = verify(opened, request)
         except PluginFault as fault:
@@ -96,13 +91,37 @@ class Receiver:
                 assert_never(verdict)
 
     async def _keep(self, opened: Opened, request: WebhookRequest, accepted: Accepted, query: str) -> None:
+        """Keep it in its site's turn; without a wait, as a rule."""
+        turn = self._turns[opened.site]
+        if not turn.locked():
+            async with turn:
+                await self._write(opened, request, accepted, query)
+            return
+        try:
+            async with asyncio.timeout(KEEP_SECONDS):
+                await self._wait_for(turn, opened)
+                try:
+                    await self._write(opened, request, accepted, query)
+                finally:
+                    turn.release()
+        except TimeoutError as error:
+            raise self._not_kept(opened, TOO_SLOW) from error
+
+    async def _wait_for(self, turn: asyncio.Semaphore, opened: Opened) -> None:
+        try:
+            async with asyncio.timeout(TURN_SECONDS):
+                await turn.acquire()
+        except TimeoutError as error:
+            raise self._not_kept(opened, TOO_MANY) from error
+
+    async def _write(self, opened: Opened, request: WebhookRequest, accepted: Accepted, query: str) -> None:
         webhook = self._webhook(opened, request, accepted, query)
         fields = {"event_id": webhook.event_id, "event_type": webhook.event_type, "bytes": len(webhook.body)}
         self._context.in_hand[opened.site] += 1
         try:
             kept = await self._keeper.submit(webhook)
         except (StoreError, TimeoutError) as error:
-            raise self._not_kept(opened, str(error) or "the database did not answer in time", **fields) from error
+            raise self._not_kept(opened, str(error) or TOO_SLOW, **fields) from error
         finally:
             self._context.in_hand[opened.site] -= 1
         outcome = "received" if kept.new else "repeat"

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import orjson
+import pytest
 
+from bench.__main__ import arguments, form_of
 from bench.report import RAW, Failed, Run, Section, write
 
 ORDER = ("accept", "burst", "memory")
@@ -43,3 +45,18 @@ def test_a_result_of_another_machine_says_so(tmp_path: Path) -> None:
     write(tmp_path, elsewhere, [section("accept", "9/s")], [], ORDER)
     assert "Run of 2026-01-01, whole, on another machine or other settings (see results.json)." in written(tmp_path)
     assert "Run of 2026-01-02, whole.\n" in written(tmp_path)
+
+
+@pytest.mark.parametrize("before", [b'{"machine": {"cores": "2"}, "accept": {"rounds": []}}', b'{"accept": {"te', b""])
+def test_results_of_another_form_are_left_behind(tmp_path: Path, before: bytes) -> None:
+    (tmp_path / RAW).write_bytes(before)
+    write(tmp_path, FIRST, [section("memory", "100 MB")], [], ORDER)
+    assert list(orjson.loads((tmp_path / RAW).read_bytes())) == ["memory"]
+
+
+def test_the_form_of_a_run_names_what_was_asked_for_otherwise() -> None:
+    assert form_of(arguments([])) == "whole"
+    assert form_of(arguments(["burst", "--burst-seconds", "8"])) == "whole, burst seconds 8.0"
+    assert form_of(arguments(["--hour", "--rounds", "1", "--ten-million"])) == (
+        "the form that fits into an hour, rounds 1, with ten million rows"
+    )
