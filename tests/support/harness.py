@@ -125,11 +125,25 @@ class Harness:
         return answer
 
     async def happen(
-        self, kind: RevenueKind, *, site: str = "acme", connection: str = "example", settle: bool = True, **what: Any
+        self,
+        kind: RevenueKind,
+        *,
+        site: str = "acme",
+        connection: str = "example",
+        settle: bool = True,
+        patient: bool = False,
+        **what: Any,
     ) -> None:
-        """Send the webhook of a movement of money; every one is an event of its own unless it names its `event_id`."""
+        """
+        Send the webhook of a movement of money; every one is an event of its own unless it names its `event_id`.
+
+        A `patient` sender sends again what is answered 503, as providers do.
+        """
         what = {"event_id": f"evt_{next(self.numbers)}", "simulated": False, "occurred_at": self.clock(), **what}
-        answer = await self.send(self.provider(site, connection).sample(kind, **what), site, connection)
+        body = self.provider(site, connection).sample(kind, **what)
+        answer = await self.send(body, site, connection)
+        while patient and answer.status == 503:
+            answer = await self.send(body, site, connection)
         assert answer.status == 200, await answer.text()
         if settle:
             await self.settled()
