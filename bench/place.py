@@ -1,7 +1,6 @@
 """The one Postgres of a run, with a database for each contender, and the folder where everything lies."""
 
 import contextlib
-import secrets
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import asyncpg
 
+from bench.databases import create, drop
 from bench.scale import Scale
 from gateway.store import embedded
 from gateway.store.schema import migrate
@@ -28,9 +28,7 @@ class Place:
 
     async def database(self, name: str, table: str | None = None) -> str:
         """Return the address of a new database, with one table where it is given."""
-        fresh = f"{name}_{secrets.token_hex(3)}"
-        await self.do(self.server, f"CREATE DATABASE {fresh}")
-        url = urlunsplit(urlsplit(self.server)._replace(path=f"/{fresh}"))
+        url = await create(self.server, name)
         self.made.append(url)
         if table:
             await self.do(url, table)
@@ -45,11 +43,7 @@ class Place:
     async def drop(self, url: str) -> None:
         """Delete a database that nothing needs any more."""
         self.made.remove(url)
-        statement = f"DROP DATABASE {urlsplit(url).path[1:]} WITH (FORCE)"
-        try:  # autovacuum may be at work in it, which only a superuser may end
-            await self.do(_as_superuser(self.server), statement)
-        except asyncpg.PostgresError:
-            await self.do(self.server, statement)
+        await drop(self.server, url)
 
     async def settle(self) -> None:
         """Write out what earlier rounds left dirty, so that no round pays for another's pages."""

@@ -4,7 +4,6 @@ import asyncio
 import os
 import pty
 import subprocess
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -64,36 +63,26 @@ async def test_a_database_that_is_away_is_a_sentence_everywhere(bare: Folder) ->
     assert [finding["about"] for finding in problems] == ["database"]
 
 
-async def test_migrate_brings_an_empty_database_up_to_date(bare: Folder, server_url: str) -> None:
-    name = f"empty_{os.getpid()}"
-    operator = await asyncpg.connect(server_url)
-    try:
-        await operator.execute(f"CREATE DATABASE {name}")
-        url = urlsplit(server_url)._replace(path=f"/{name}").geturl()
-        bare.config.write_text(CONFIG.format(port=bare.port, database=url))
-        refused, checked = await asyncio.gather(bare.run("serve"), bare.run("check"))
-        assert (refused.code, checked.code) == (1, 1)
-        assert "the schema is missing" in refused.err
-        assert "run `faurya-gateway migrate`" in refused.err
-        assert "run `faurya-gateway migrate`" in checked.out
-        first = await bare.run("migrate")
-        assert (first.code, first.err) == (0, "")
-        assert first.out.startswith("The schema went from nothing to 0")
-        again = await bare.run("migrate", "--json")
-        assert (again.code, again.json["changed"]) == (0, False)
-        connection = await asyncpg.connect(url)
-        await connection.execute("UPDATE alembic_version SET version_num = '9999'")
-        await connection.close()
-        newer, warned = await asyncio.gather(bare.run("migrate", "--json"), bare.run("check", "--json"))
-        assert (newer.code, newer.json) == (0, {"from": "9999", "to": "9999", "changed": False})
-        assert "newer than this version" in newer.err
-        assert warned.code == 0
-        assert [finding["about"] for finding in warned.json["findings"] if finding["level"] == "warning"] == [
-            "database"
-        ]
-    finally:
-        await operator.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        await operator.close()
+async def test_migrate_brings_an_empty_database_up_to_date(bare: Folder, empty_url: str) -> None:
+    bare.config.write_text(CONFIG.format(port=bare.port, database=empty_url))
+    refused, checked = await asyncio.gather(bare.run("serve"), bare.run("check"))
+    assert (refused.code, checked.code) == (1, 1)
+    assert "the schema is missing" in refused.err
+    assert "run `faurya-gateway migrate`" in refused.err
+    assert "run `faurya-gateway migrate`" in checked.out
+    first = await bare.run("migrate")
+    assert (first.code, first.err) == (0, "")
+    assert first.out.startswith("The schema went from nothing to 0")
+    again = await bare.run("migrate", "--json")
+    assert (again.code, again.json["changed"]) == (0, False)
+    connection = await asyncpg.connect(empty_url)
+    await connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    await connection.close()
+    newer, warned = await asyncio.gather(bare.run("migrate", "--json"), bare.run("check", "--json"))
+    assert (newer.code, newer.json) == (0, {"from": "9999", "to": "9999", "changed": False})
+    assert "newer than this version" in newer.err
+    assert warned.code == 0
+    assert [finding["about"] for finding in warned.json["findings"] if finding["level"] == "warning"] == ["database"]
 
 
 async def test_what_needs_no_configuration_asks_for_none(bare: Folder) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import secrets
 import signal
 import subprocess
 import sys
@@ -14,12 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 import asyncpg
 import pytest
-import pytest_asyncio
 from alembic.script import ScriptDirectory
 from harness import free_port
 from whole import halves
@@ -61,16 +58,6 @@ def _previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(fileobj=BytesIO(archive)) as packed:
         packed.extractall(folder, filter="data")
     return folder
-
-
-@pytest_asyncio.fixture(name="empty_url")
-async def _empty_url(server_url: str) -> AsyncIterator[str]:
-    name = f"test_{secrets.token_hex(6)}"
-    connection = await asyncpg.connect(server_url)
-    await connection.execute(f"CREATE DATABASE {name}")
-    yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
 
 
 @dataclass

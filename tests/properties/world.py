@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
 import asyncpg
@@ -19,6 +18,7 @@ from harness import CONFIG, START, Harness, harness
 from sending import Died, Slow, book_all_of, deliver
 from structlog.testing import capture_logs
 
+from bench.databases import fresh_database
 from gateway.domain.delivery import Answer, OutgoingRequest
 from gateway.domain.errors import Unavailable
 from gateway.domain.ids import movement_key
@@ -398,20 +398,12 @@ class World:
         raise AssertionError(f"not at rest after {rounds} rounds: {await self.gateway.overview()}")
 
 
-async def _database(server_url: str, template: str) -> str:
-    name = f"test_{secrets.token_hex(6)}"
-    connection = await asyncpg.connect(server_url)
-    await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-    await connection.close()
-    return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
-
-
 @contextmanager
 def opened_world(server_url: str, template: str, folder: Path) -> Iterator[World]:
     """One gateway for many examples: hypothesis is not asynchronous, so it gets an event loop that it may run."""
     with asyncio.Runner() as runner, capture_logs() as logs:
         company, stack = Company(), AsyncExitStack()
-        database = runner.run(_database(server_url, template))
+        database = runner.run(stack.enter_async_context(fresh_database(server_url, template=template)))
         gateway = runner.run(
             stack.enter_async_context(
                 harness(database, folder, text=TEXT, registry=scripted.registry(company), with_worker=False)

@@ -4,16 +4,15 @@ Plans made before there was anything to know: on empty tables, and kept while th
 So it is in the first minutes of every installation, until autovacuum has looked at the tables for the first time.
 """
 
-import secrets
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
 from bench import history, statements
+from bench.databases import fresh_database
 from bench.filling import fill, fill_due
 from bench.growth import SEARCH
 from bench.plans import Connection, Read, Statement, captured, complaints_about_reads, counters, is_many, taken_back
@@ -53,26 +52,20 @@ class Young:
 @pytest_asyncio.fixture(name="young", scope="module", loop_scope="module")
 async def _young(server_url: str, template: str) -> AsyncIterator[Young]:
     """A database that was filled in a moment, as nobody's statistics know yet."""
-    names = [f"young_{secrets.token_hex(4)}" for _ in range(2)]
-    administration = await asyncpg.connect(server_url)
-    urls = [urlunsplit(urlsplit(server_url)._replace(path=f"/{name}")) for name in names]
-    try:
-        for name in names:
-            await administration.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        sent = await _sent(urls[0])
-        connection = await asyncpg.connect(urls[1])
+    async with (
+        fresh_database(server_url, "spoken", template) as spoken,
+        fresh_database(server_url, "young", template) as url,
+    ):
+        sent = await _sent(spoken)
+        connection = await asyncpg.connect(url)
         for table in history.TABLES:
             await connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
         for setting, value in serving_settings(connection.get_server_version().major).items():
             await connection.execute(f"SET {setting} = {value}")
         prepared = {name: [await _prepared(connection, each) for each in those] for name, those in sent.items()}
-        await _fill(urls[1])
+        await _fill(url)
         yield Young(connection, prepared)
         await connection.close()
-        for name in names:
-            await administration.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await administration.close()
 
 
 @pytest_asyncio.fixture(name="looked_at", scope="module", loop_scope="module")

@@ -1,14 +1,13 @@
 """The statements of accepting, booking, delivering and tracing use their indexes, however many rows there are."""
 
-import secrets
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
 from bench import history, statements
+from bench.databases import fresh_database
 from bench.filling import fill, fill_due
 from bench.growth import MOST_ROWS, SEARCH
 from bench.plans import captured, complaints, complaints_about_reads, explained, reads
@@ -21,17 +20,10 @@ CALLS = statements.everything(KNOWN)
 @pytest_asyncio.fixture(name="filled", scope="module", loop_scope="module")
 async def _filled(server_url: str, template: str) -> AsyncIterator[str]:
     """A database with a history and a backlog; every test leaves it as it was."""
-    name = f"plans_{secrets.token_hex(4)}"
-    administration = await asyncpg.connect(server_url)
-    try:
-        await administration.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        url = urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
+    async with fresh_database(server_url, "plans", template) as url:
         await fill(url, ROWS, bodies=2_000)
         await fill_due(url, ROWS, DUE)
         yield url
-        await administration.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await administration.close()
 
 
 @pytest.mark.parametrize("name", CALLS)

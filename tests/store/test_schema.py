@@ -3,13 +3,10 @@
 import asyncio
 import io
 import re
-import secrets
 import sys
 import time
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
@@ -31,17 +28,6 @@ from gateway.store.schema import (
 )
 
 TABLES = ["attempts", "checkouts", "holds", "inbox", "ledger", "outbox", "refusals", "sites", "sweeps", "watches"]
-
-
-@pytest_asyncio.fixture(name="empty_url")
-async def _empty_url(server_url: str) -> AsyncIterator[str]:
-    """The address of a database without anything in it."""
-    name = f"test_{secrets.token_hex(6)}"
-    connection = await asyncpg.connect(server_url)
-    await connection.execute(f"CREATE DATABASE {name}")
-    yield urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
 
 
 async def tables(url: str) -> list[str]:
