@@ -22,6 +22,7 @@ from gateway.flows.handover import hand_over
 from gateway.flows.leases import renewed
 from gateway.flows.precedence import accepting_first
 from gateway.flows.read import Failed, Reading, read, webhook_url
+from gateway.flows.shares import in_shares
 from gateway.flows.write_down import write_down
 from gateway.plugins import Live
 from gateway.store import bookings, inbox, leases, ledger
@@ -93,7 +94,7 @@ async def book_all(
                 await accepting_first(context, site, stopping)
                 if claim := None if stopping.is_set() else await _claim(context, live(), site, under_way):
                     claims.append(claim)
-                    under_way |= _started(context, claim)
+                    await _start(context, claim, under_way)
                 if not under_way:
                     if await writer.rest() or (more.is_set() and not stopping.is_set()):
                         continue
@@ -116,9 +117,11 @@ async def book(context: Context, live: Live, site: str) -> int:
     claim = await _claim(context, live, site, {})
     if claim is None:
         return 0
-    claimed, under_way = len(claim.open), _started(context, claim)
+    claimed = len(claim.open)
+    under_way: UnderWay = {}
     try:
         async with _leases_renewed(context, live, site, [claim]):
+            await _start(context, claim, under_way)
             while under_way:
                 await _write(context, site, await _finished(under_way, fresh=True))
     finally:
@@ -153,11 +156,9 @@ async def _give_back(context: Context, site: str, claims: Sequence[Claim]) -> No
         await leases.give_back_webhooks(connection, site, _places(claims), context.now())
 
 
-def _started(context: Context, claim: Claim) -> UnderWay:
-    return {
-        asyncio.create_task(read(context, claim.live, webhook), name=webhook.connection): claim
-        for webhook in claim.open.values()
-    }
+async def _start(context: Context, claim: Claim, under_way: UnderWay) -> None:
+    async for webhook in in_shares(claim.open.values()):
+        under_way[asyncio.create_task(read(context, claim.live, webhook), name=webhook.connection)] = claim
 
 
 def _cancel(under_way: UnderWay) -> None:
@@ -264,7 +265,7 @@ async def _write_batch(context: Context, claim: Claim, site: str, readings: Sequ
             conflicts += 1
             if conflicts > CONFLICTS:
                 raise
-    for outcome in writing.outcomes:
+    async for outcome in in_shares(writing.outcomes):
         _tell(context, site, outcome)
     if any(booked.dispatch and booked.dispatch.due for booked in (*writing.new, *writing.filled)):
         context.wake(site, "deliver")

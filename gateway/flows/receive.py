@@ -1,10 +1,8 @@
 """A webhook arrives: prove it, keep it, answer. Nothing slow happens here; reading it comes later."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TypeVar, assert_never
 from urllib.parse import parse_qsl, urlencode
 
@@ -13,6 +11,7 @@ from gateway.domain.messages import Accepted, Answered, Refused, Reply, WebhookR
 from gateway.domain.text import is_storable, printable
 from gateway.flows.context import Context
 from gateway.flows.doctor import SignatureDoctor
+from gateway.flows.precedence import Turns
 from gateway.plugins import Live, Opened, PluginFault, verify
 from gateway.store import inbox, refusals
 from gateway.store.batches import GroupCommit
@@ -22,12 +21,6 @@ from gateway.telemetry import log
 
 KEEP_SECONDS = 1.8
 """Paddle waits 5 seconds for an answer, others less; a webhook that is not kept by now is answered 503 instead."""
-
-IN_HAND = 64
-"""
-Proven webhooks of one site that a process keeps at once; the next ones wait for their turn. So a flooded site makes a
-queue of its own, and another site's webhook has at most so many of it before it, where it counts: at the processor.
-"""
 
 TURN_SECONDS = 1.2
 """How long a webhook waits for its turn; what is left of `KEEP_SECONDS` then is for the database."""
@@ -60,7 +53,7 @@ class Receiver:
             self._keep_batch, writers=3, patience=KEEP_SECONDS
         )
         self._notes: GroupCommit[refusals.Refusal, None] = GroupCommit(self._note_batch)
-        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(partial(asyncio.Semaphore, IN_HAND))
+        self._turns = Turns()
         self._doctor = SignatureDoctor(context)
         self._background: set[asyncio.Task[None]] = set()
 
@@ -92,11 +85,22 @@ class Receiver:
 
     async def _keep(self, opened: Opened, request: WebhookRequest, accepted: Accepted, query: str) -> None:
         """Keep it in its site's turn; without a wait, as a rule."""
-        turn = self._turns[opened.site]
-        if not turn.locked():
-            async with turn:
+        turn = self._turns.of(opened.site)
+        self._context.in_hand[opened.site] += 1
+        try:
+            if turn is None:
                 await self._write(opened, request, accepted, query)
-            return
+            elif not turn.locked():
+                async with turn:
+                    await self._write(opened, request, accepted, query)
+            else:
+                await self._keep_later(turn, opened, request, accepted, query)
+        finally:
+            self._context.in_hand[opened.site] -= 1
+
+    async def _keep_later(
+        self, turn: asyncio.Semaphore, opened: Opened, request: WebhookRequest, accepted: Accepted, query: str
+    ) -> None:
         try:
             async with asyncio.timeout(KEEP_SECONDS):
                 await self._wait_for(turn, opened)
@@ -117,13 +121,10 @@ class Receiver:
     async def _write(self, opened: Opened, request: WebhookRequest, accepted: Accepted, query: str) -> None:
         webhook = self._webhook(opened, request, accepted, query)
         fields = {"event_id": webhook.event_id, "event_type": webhook.event_type, "bytes": len(webhook.body)}
-        self._context.in_hand[opened.site] += 1
         try:
             kept = await self._keeper.submit(webhook)
         except (StoreError, TimeoutError) as error:
             raise self._not_kept(opened, str(error) or TOO_SLOW, **fields) from error
-        finally:
-            self._context.in_hand[opened.site] -= 1
         outcome = "received" if kept.new else "repeat"
         self._context.metrics.webhooks.labels(opened.site, opened.name, outcome).inc()
         log().info(

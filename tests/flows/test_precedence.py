@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,8 +15,8 @@ from sending import Calls
 
 from gateway.flows import precedence, receive
 from gateway.flows.deliver import Deliverer
-from gateway.flows.precedence import CROWD
-from gateway.flows.receive import IN_HAND, KEEP_SECONDS, TOO_MANY, TOO_SLOW, TURN_SECONDS
+from gateway.flows.precedence import BESIDE_OTHERS, CROWD
+from gateway.flows.receive import KEEP_SECONDS, TOO_MANY, TOO_SLOW, TURN_SECONDS
 from gateway.sdk import Attribution, RevenueKind
 from gateway.worker import Worker
 
@@ -87,64 +88,92 @@ async def has_in_hand(gateway: Harness, site: str, count: int) -> None:
             await asyncio.sleep(0.005)
 
 
+async def beside_another(gateway: Harness) -> None:
+    """Let another site be heard from, and then this one: from now on, for a while, it is not alone."""
+    assert (await gateway.send(b'{"id": "evt_before"}', "globex")).status == 200
+    assert (await gateway.send(b'{"id": "evt_before"}')).status == 200
+
+
 def flooding(gateway: Harness, count: int) -> list[asyncio.Task[aiohttp.ClientResponse]]:
     return [asyncio.create_task(gateway.send(b'{"id": "evt_%d"}' % number)) for number in range(count)]
 
 
 async def test_the_webhooks_of_a_flooded_site_wait_for_their_turn_and_those_of_others_do_not(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gateway: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for patience in ("KEEP_SECONDS", "TURN_SECONDS"):
-        monkeypatch.setattr(receive, patience, 20)  # a slow machine's time is not what this is about
-    async with harness(database_url, tmp_path, with_worker=False) as gateway:
+    monkeypatch.setattr(receive, "KEEP_SECONDS", 20)  # a slow machine's time is not what this is about
+    monkeypatch.setattr(receive, "TURN_SECONDS", 0.2)
+    await beside_another(gateway)
+    async with nothing_is_kept(gateway):
+        flood = flooding(gateway, BESIDE_OTHERS + 10)
+        await has_in_hand(gateway, "acme", BESIDE_OTHERS + 10)
+        other = asyncio.create_task(gateway.send(b'{"id": "evt_1"}', "globex"))
+        await has_in_hand(gateway, "globex", 1)
+        await has_in_hand(gateway, "acme", BESIDE_OTHERS)  # ten were sent away, and the other site's was not
+        await asyncio.sleep(0.3)
+        assert gateway.gateway.context.in_hand["globex"] == 1
+    assert Counter([(await each).status for each in flood]) == {200: BESIDE_OTHERS, 503: 10}
+    assert (await other).status == 200
+    assert gateway.gateway.context.in_hand.total() == 0
+
+
+async def test_who_waits_for_a_turn_gets_it_when_one_ends(gateway: Harness) -> None:
+    await beside_another(gateway)
+    async with nothing_is_kept(gateway):
+        flood = flooding(gateway, BESIDE_OTHERS * 3)
+        await has_in_hand(gateway, "acme", BESIDE_OTHERS * 3)
+    assert {(await each).status for each in flood} == {200}
+    assert await gateway.rows("SELECT count(*) FROM inbox WHERE site = 'acme'") == [{"count": BESIDE_OTHERS * 3 + 1}]
+
+
+async def test_a_site_that_is_alone_waits_for_no_turn(gateway: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precedence, "BESIDE_SECONDS", 0.1)
+    await beside_another(gateway)
+    await asyncio.sleep(0.2)
+    with log_lines() as lines:
         async with nothing_is_kept(gateway):
-            flood = flooding(gateway, IN_HAND + 10)
-            await has_in_hand(gateway, "acme", IN_HAND)
-            other = asyncio.create_task(gateway.send(b'{"id": "evt_1"}', "globex"))
-            await has_in_hand(gateway, "globex", 1)
-            await has_in_hand(gateway, "acme", IN_HAND)
-        assert [(await each).status for each in (*flood, other)] == [200] * (IN_HAND + 11)
-        assert gateway.gateway.context.in_hand.total() == 0
-        assert await gateway.rows("SELECT site, count(*) FROM inbox GROUP BY site ORDER BY site") == [
-            {"site": "acme", "count": IN_HAND + 10},
-            {"site": "globex", "count": 1},
-        ]
+            answers = [await each for each in flooding(gateway, BESIDE_OTHERS + 3)]
+    assert {answer.status for answer in answers} == {503}
+    assert {line["error"] for line in events(lines, "webhook.not_kept")} == {TOO_SLOW}
 
 
 async def test_who_waits_too_long_for_a_turn_is_sent_away_in_time_and_leaves_its_place(gateway: Harness) -> None:
+    await beside_another(gateway)
     with log_lines() as lines:
         async with nothing_is_kept(gateway):
-            answers = [await each for each in flooding(gateway, IN_HAND + 3)]
+            answers = [await each for each in flooding(gateway, BESIDE_OTHERS + 3)]
     for answer in answers:
         await problem(answer, 503, "not_ready")
     why = [line["error"] for line in events(lines, "webhook.not_kept")]
-    assert (why.count(TOO_SLOW), why.count(TOO_MANY)) == (IN_HAND, 3)
-    assert await metric(gateway, "gateway_webhooks_total", outcome="not_kept") == IN_HAND + 3
+    assert (why.count(TOO_SLOW), why.count(TOO_MANY)) == (BESIDE_OTHERS, 3)
+    assert await metric(gateway, "gateway_webhooks_total", outcome="not_kept") == BESIDE_OTHERS + 3
     async with nothing_is_kept(gateway):
-        again = flooding(gateway, IN_HAND)
-        await has_in_hand(gateway, "acme", IN_HAND)
+        again = flooding(gateway, BESIDE_OTHERS)
+        await has_in_hand(gateway, "acme", BESIDE_OTHERS)
     assert {(await each).status for each in again} == {200}
 
 
 async def test_who_waited_for_a_turn_does_not_wait_as_long_again_for_the_database(gateway: Harness) -> None:
+    await beside_another(gateway)
     with log_lines() as lines:
         async with nothing_is_kept(gateway):
-            flood = flooding(gateway, IN_HAND)
-            await has_in_hand(gateway, "acme", IN_HAND)
+            flood = flooding(gateway, BESIDE_OTHERS)
+            await has_in_hand(gateway, "acme", BESIDE_OTHERS)
             await asyncio.sleep(KEEP_SECONDS - TURN_SECONDS * 3 / 4)  # so that a turn comes in time, but not soon
             started = time.monotonic()
             answer = await gateway.send(b'{"id": "evt_last"}')
             assert time.monotonic() - started < KEEP_SECONDS * 1.4
             await problem(answer, 503, "not_ready")
             await asyncio.gather(*flood)
-    assert [line["error"] for line in events(lines, "webhook.not_kept")] == [TOO_SLOW] * (IN_HAND + 1)
+    assert [line["error"] for line in events(lines, "webhook.not_kept")] == [TOO_SLOW] * (BESIDE_OTHERS + 1)
 
 
 async def test_a_webhook_that_is_not_proven_waits_for_no_turn(gateway: Harness) -> None:
+    await beside_another(gateway)
     async with nothing_is_kept(gateway):
-        flood = flooding(gateway, IN_HAND)
-        await has_in_hand(gateway, "acme", IN_HAND)
+        flood = flooding(gateway, BESIDE_OTHERS)
+        await has_in_hand(gateway, "acme", BESIDE_OTHERS)
         answer = await gateway.send(b"{}", headers={"X-Example-Signature": "forged"})
         assert answer.status in (400, 401, 403)
-        assert gateway.gateway.context.in_hand["acme"] == IN_HAND
+        assert gateway.gateway.context.in_hand["acme"] == BESIDE_OTHERS
     assert {(await each).status for each in flood} <= {200, 503}
