@@ -18,7 +18,8 @@ async def test_others_get_the_event_loop_after_each_share(count: int, turns: int
         waiting = loop.call_soon(other)
 
     waiting = loop.call_soon(other)
-    seen.extend([item async for item in in_shares(range(count))])
+    async for item in in_shares(range(count)):
+        seen.append(item)  # noqa: PERF401 - in between the other appends too
     waiting.cancel()
     expected: list[object] = []
     for number in range(count):
