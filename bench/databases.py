@@ -12,17 +12,12 @@ TRIES = 20
 """A drop waits up to 5 seconds for those who leave; one of a database in which autovacuum begins again is repeated."""
 
 
-def address(server: str, name: str) -> str:
-    """Return the address of another database of the same server."""
-    return urlunsplit(urlsplit(server)._replace(path=f"/{name}"))
-
-
 async def create(server: str, name: str, template: str | None = None) -> str:
     """Create a database, a copy of `template` where one is given, under `name` and some letters; return its address."""
     fresh = f"{name}_{secrets.token_hex(6)}"
     copied = f" TEMPLATE {template}" if template else ""
-    await _do(server, f"CREATE DATABASE {fresh}{copied}")
-    return address(server, fresh)
+    await do(server, f"CREATE DATABASE {fresh}{copied}")
+    return urlunsplit(urlsplit(server)._replace(path=f"/{fresh}"))
 
 
 async def drop(server: str, url: str) -> None:
@@ -62,7 +57,8 @@ async def fresh_database(server: str, name: str = "test", template: str | None =
         await drop(server, url)
 
 
-async def _do(url: str, statement: str) -> None:
+async def do(url: str, statement: str) -> None:
+    """Run one statement."""
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(statement)

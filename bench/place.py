@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import asyncpg
 
-from bench.databases import create, drop
+from bench.databases import create, do, drop
 from bench.scale import Scale
 from gateway.store import embedded
 from gateway.store.schema import migrate
@@ -57,11 +57,7 @@ class Place:
 
     async def do(self, url: str, statement: str) -> None:
         """Run one statement."""
-        connection = await asyncpg.connect(url)
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
+        await do(url, statement)
 
     async def ask(self, url: str, question: str) -> int:
         """Return a query's single number."""

@@ -142,8 +142,9 @@ class Harness:
         what = {"event_id": f"evt_{next(self.numbers)}", "simulated": False, "occurred_at": self.clock(), **what}
         body = self.provider(site, connection).sample(kind, **what)
         answer = await self.send(body, site, connection)
-        while patient and answer.status == 503:
-            answer = await self.send(body, site, connection)
+        async with asyncio.timeout(60):
+            while patient and answer.status == 503:
+                answer = await self.send(body, site, connection)
         assert answer.status == 200, await answer.text()
         if settle:
             await self.settled()
